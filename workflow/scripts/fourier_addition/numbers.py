@@ -1,0 +1,89 @@
+"""Number tokens: which integers a tokenizer writes as one token.
+
+A number space is the list of token ids of 0, 1, ..., p - 1 in one answer form.
+It is always built from an explicit list; nothing assumes that ids are contiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fourier_addition.errors import UserError
+
+ANSWER_FORMS = {"bare": "{number}", "space": " {number}"}
+"""How an answer is written: `108`, or ` 108` with the space that precedes it."""
+
+
+@dataclass(frozen=True)
+class NumberSpace:
+    """Token ids of the numbers 0..p-1 in one answer form.
+
+    ids: (number,) int64, entry n is the token id of number n.
+    form: a key of `ANSWER_FORMS`.
+    """
+
+    ids: np.ndarray
+    form: str
+
+    @property
+    def size(self) -> int:
+        """p, the number of numbers."""
+        return len(self.ids)
+
+    def first(self, count: int) -> NumberSpace:
+        """The space of 0..count-1. Raises UserError naming the first number that is missing."""
+        if count > self.size:
+            raise UserError(
+                f"Number {self.size} is not one token in the '{self.form}' form: "
+                f"this tokenizer has the numbers 0..{self.size - 1}, and {count - 1} is needed."
+            )
+        return NumberSpace(self.ids[:count], self.form)
+
+    def value_of(self, token_ids: np.ndarray) -> np.ndarray:
+        """Numbers that token ids stand for, -1 where a token is no number of this space.
+
+        token_ids: any shape; returns int64 of the same shape.
+        """
+        lookup = {int(token): number for number, token in enumerate(self.ids)}
+        flat = np.asarray(token_ids).ravel()
+        values = np.fromiter((lookup.get(int(token), -1) for token in flat), np.int64, flat.size)
+        return values.reshape(np.shape(token_ids))
+
+
+def number_space(encode: Callable[[str], Sequence[int]], form: str, limit: int = 100_000) -> NumberSpace:
+    """Find the largest gap-free run 0..p-1 of numbers that are one token each.
+
+    encode: text -> token ids, without special tokens.
+    form: `bare` or `space` (section 3.1 of the paper does not say which it used).
+    limit: stop looking here.
+    Raises UserError when the form is unknown or not even 0 is one token, and when
+    two numbers share a token (an unknown-word token, for example).
+    """
+    if form not in ANSWER_FORMS:
+        raise UserError(f"Answer form '{form}' is not known; it is one of {', '.join(ANSWER_FORMS)}.")
+    ids: list[int] = []
+    seen: set[int] = set()
+    for number in range(limit):
+        tokens = list(encode(ANSWER_FORMS[form].format(number=number)))
+        # A tokenizer with an unknown-word token writes every large number as that one token.
+        if len(tokens) != 1 or tokens[0] in seen:
+            break
+        seen.add(tokens[0])
+        ids.append(int(tokens[0]))
+    # An unknown-word token is met once before it repeats: the run ends before it.
+    if ids and list(encode(ANSWER_FORMS[form].format(number=len(ids)))) == [ids[-1]]:
+        ids.pop()
+    if not ids:
+        raise UserError(f"Number 0 is not one token in the '{form}' form of this tokenizer.")
+    return NumberSpace(np.asarray(ids, np.int64), form)
+
+
+def tokenizer_number_space(tokenizer: object, form: str, limit: int = 100_000) -> NumberSpace:
+    """`number_space` of a Hugging Face tokenizer.
+
+    tokenizer: anything with `encode(text, add_special_tokens=False)`.
+    """
+    return number_space(lambda text: tokenizer.encode(text, add_special_tokens=False), form, limit)

@@ -1,0 +1,72 @@
+"""From prompts to token ids, the position where the answer is read, and batches without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from fourier_addition.errors import UserError
+
+
+class Encoded(NamedTuple):
+    """One prompt: its token ids and the position at which the answer is read."""
+
+    ids: list[int]
+    position: int
+
+
+class Bucket(NamedTuple):
+    """Prompts of equal length and reading position.
+
+    index: (batch,) where each row stood in the list that was bucketed.
+    ids: (batch, token) token ids.
+    position: the reading position, counted from 0.
+    """
+
+    index: np.ndarray
+    ids: torch.Tensor
+    position: int
+
+
+def encode_causal(tokenizer: Any, prompts: Sequence[str]) -> list[Encoded]:
+    """Token ids with the tokenizer's own special tokens; read at the last token."""
+    rows = tokenizer(list(prompts)).input_ids
+    return [Encoded(list(ids), len(ids) - 1) for ids in rows]
+
+
+def encode_masked(tokenizer: Any, prompts: Sequence[str]) -> list[Encoded]:
+    """Token ids with a mask token after the prompt, before the closing special tokens.
+
+    Read at the mask. Raises UserError when the tokenizer has no mask token.
+    """
+    if tokenizer.mask_token_id is None:
+        raise UserError("The tokenizer of a masked model has no mask token.")
+    batch = tokenizer(list(prompts), return_special_tokens_mask=True)
+    encoded = []
+    for ids, special in zip(batch.input_ids, batch.special_tokens_mask, strict=True):
+        position = len(ids)
+        while position > 0 and special[position - 1]:
+            position -= 1
+        encoded.append(Encoded([*ids[:position], tokenizer.mask_token_id, *ids[position:]], position))
+    return encoded
+
+
+def bucket(encoded: Sequence[Encoded], batch_size: int, device: torch.device | str) -> Iterator[Bucket]:
+    """Batches of at most `batch_size` prompts with equal length and reading position.
+
+    Longest first, so that memory is at its peak in the first batch; within a bucket the
+    order is that of `encoded`. Depends on nothing but the arguments.
+    """
+    if batch_size < 1:
+        raise UserError(f"batch_size must be at least 1, not {batch_size}.")
+    groups: dict[tuple[int, int], list[int]] = {}
+    for row, (ids, position) in enumerate(encoded):
+        groups.setdefault((len(ids), position), []).append(row)
+    for (_, position), rows in sorted(groups.items(), reverse=True):
+        for start in range(0, len(rows), batch_size):
+            index = np.array(rows[start : start + batch_size], dtype=np.int64)
+            ids = torch.tensor([encoded[row].ids for row in index], dtype=torch.long, device=device)
+            yield Bucket(index, ids, position)

@@ -1,0 +1,129 @@
+"""From a Hugging Face directory to a view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
+from transformers.utils import logging as transformers_logging
+
+from fourier_addition.errors import UserError
+from fourier_addition.models.families import family_of
+from fourier_addition.models.view import ModelView
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
+
+def load_model(
+    directory: str | Path, *, device: str | torch.device = "cpu", dtype: str = "float32", seed: int = 0
+) -> ModelView:
+    """Load configuration, safetensors weights and tokenizer from a directory; evaluation mode.
+
+    dtype: "float32", "float16" or "bfloat16", the type of the weights in memory.
+    seed: draws the head of a masked model whose file holds none (an encoder saved alone);
+        the view names such parameters in `fresh_parameters`.
+    Nothing is fetched and no code of the directory is run. Raises UserError when the
+    directory, its files, the family or the dtype will not do, and when weights of the
+    model's body are missing.
+    """
+    config, auto = _config(directory)
+    if dtype not in DTYPES:
+        raise UserError(f"dtype {dtype!r} is not known; allowed are {', '.join(DTYPES)}.")
+    tokenizer = _tokenizer(directory)
+    with _seeded(seed), _quiet():
+        try:
+            model, info = auto.from_pretrained(
+                directory,
+                config=config,
+                dtype=DTYPES[dtype],
+                use_safetensors=True,
+                output_loading_info=True,
+                **LOCAL,
+            )
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"The weights in {directory} cannot be loaded: {_one_line(error)}") from error
+    missing = sorted(info["missing_keys"])
+    body = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
+    if body or (missing and not family_of(config).masked):
+        raise UserError(f"The weights in {directory} lack {(body or missing)[0]}.")
+    return ModelView(model.eval().to(device), tokenizer, fresh_parameters=missing)
+
+
+def scratch_model(directory: str | Path, *, seed: int, device: str | torch.device = "cpu") -> ModelView:
+    """Configuration and tokenizer of a directory, random float32 weights from the seed.
+
+    The initialisation is that of the Hugging Face class; weights in the directory are
+    neither needed nor read. The global random state is left as it was.
+    """
+    config, auto = _config(directory)
+    tokenizer = _tokenizer(directory)
+    with _seeded(seed), _quiet():
+        model = auto.from_config(config, dtype=torch.float32)
+    return ModelView(model.eval().to(device), tokenizer)
+
+
+def wrap(model: nn.Module, tokenizer: Any) -> ModelView:
+    """View of a model and tokenizer in memory. Raises UserError for an unknown family."""
+    return ModelView(model, tokenizer)
+
+
+def _config(directory: str | Path) -> tuple[Any, Any]:
+    if not (Path(directory) / "config.json").is_file():
+        raise UserError(f"{directory} holds no config.json.")
+    try:
+        config = AutoConfig.from_pretrained(directory, **LOCAL)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{directory}/config.json cannot be used: {_one_line(error)}") from error
+    return config, AutoModelForMaskedLM if family_of(config).masked else AutoModelForCausalLM
+
+
+def _tokenizer(directory: str | Path) -> Any:
+    try:
+        # The automatic choice replaces a generic tokenizer by the class of the model type, which
+        # brings its own splitting rules (qwen2); a directory that says "generic" means its own file.
+        if get_tokenizer_config(directory, **LOCAL).get("tokenizer_class") in GENERIC_TOKENIZERS:
+            return PreTrainedTokenizerFast.from_pretrained(directory, **LOCAL)
+        return AutoTokenizer.from_pretrained(directory, **LOCAL)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The tokenizer in {directory} cannot be loaded: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    # weights are drawn on the CPU, so only its generator is set and put back
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # missing weights are checked and said by load_model; the library's table would repeat them
+    verbosity = transformers_logging.get_verbosity()
+    bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bar:
+            transformers_logging.enable_progress_bar()

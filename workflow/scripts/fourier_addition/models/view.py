@@ -1,0 +1,253 @@
+"""One view of any transformer: the residual stream, what is added to it, and its readout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fourier_addition.errors import UserError
+from fourier_addition.models.encoding import Bucket, Encoded, bucket, encode_causal, encode_masked
+from fourier_addition.models.families import family_of, final_norm_module, submodule
+
+Ids = torch.Tensor | np.ndarray | Sequence[int]
+
+
+def first_tensor(output: Any) -> torch.Tensor:
+    """The tensor of a module's output, which may be the first entry of a tuple."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+class ModelView:
+    """A Hugging Face model and its tokenizer behind names that hold for every family.
+
+    model, tokenizer: the Hugging Face objects. family: a key of `FAMILIES`.
+    causal: read at the last token; otherwise at the mask token.
+    n_layers, d_model, vocab_size: depth, width of the residual stream, number of tokens.
+    parallel: attention and MLP of a layer read the same residual state.
+    post_norm: h = LN(h + out), so module outputs do not sum to the final state.
+    reusable_cache: keys and values of earlier tokens can be reused.
+    fresh_parameters: names of the parameters that the loaded file lacked and that were
+        drawn from a seed (the head of a masked model saved without one).
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any, fresh_parameters: Sequence[str] = ()) -> None:
+        self._family = family_of(model.config)
+        self.model = model
+        self.tokenizer = tokenizer
+        self.fresh_parameters = tuple(fresh_parameters)
+        self.family = self._family.name
+        self.causal = not self._family.masked
+        self.reusable_cache = self.causal
+        self.post_norm = self._family.block_norms is not None
+        parallel = self._family.parallel
+        self.parallel = (
+            parallel == "always" if parallel in ("always", "never") else getattr(model.config, parallel)
+        )
+        self.blocks = submodule(model, self._family.blocks)
+        self.n_layers = len(self.blocks)
+        self.d_model = self.embedding_parameter().shape[1]
+        self.vocab_size = self.embedding_parameter().shape[0]
+        self.final_norm = final_norm_module(model, self._family)
+
+    # The model may be moved or cast after it was wrapped, so these are asked for each time.
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.embedding_parameter().device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.embedding_parameter().dtype
+
+    @property
+    def tied(self) -> bool:
+        """Whether input and output embeddings are one tensor."""
+        return self.model.get_output_embeddings().weight is self.embedding_parameter()
+
+    # Prompts
+
+    def encode(self, prompts: Sequence[str]) -> list[Encoded]:
+        """Token ids and reading position of each prompt.
+
+        Causal families: the tokenizer's own special tokens, read at the last token.
+        Masked families: `[CLS] prompt [MASK] [SEP]`, read at the mask.
+        Raises UserError for a prompt with no tokens or more than the model has positions.
+        """
+        encoded = (encode_causal if self.causal else encode_masked)(self.tokenizer, prompts)
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        for prompt, (ids, _) in zip(prompts, encoded, strict=True):
+            if not ids:
+                raise UserError(f"The prompt {prompt!r} has no tokens.")
+            if limit is not None and len(ids) > limit:
+                raise UserError(
+                    f"The prompt that starts with {prompt[:40]!r} has {len(ids)} tokens; "
+                    f"the model has {limit} positions."
+                )
+        return encoded
+
+    def buckets(self, encoded: Sequence[Encoded], batch_size: int) -> Iterator[Bucket]:
+        """Batches of equal length and reading position, longest first, without padding."""
+        return bucket(encoded, batch_size, self.device)
+
+    # Modules
+
+    def block(self, layer: int) -> nn.Module:
+        """Block `layer` (from 0); its (first) output is the residual stream after it."""
+        return self.blocks[layer]
+
+    def attention_module(self, layer: int) -> nn.Module:
+        """Module whose (first) output is what attention adds to the residual stream.
+
+        With post norms on module outputs (gemma2, gemma3, olmo2) it is that norm; in
+        post-norm families (bert, roberta) the dense layer before LN(h + out).
+        """
+        return submodule(self.block(layer), self._family.attention)
+
+    def mlp_module(self, layer: int) -> nn.Module:
+        """Module whose (first) output is what the MLP adds to the residual stream."""
+        return submodule(self.block(layer), self._family.mlp)
+
+    def block_norms(self, layer: int) -> tuple[nn.Module, nn.Module]:
+        """Post-norm families: the norms after attention and after the MLP of a block.
+
+        Raises UserError for the other families.
+        """
+        if self._family.block_norms is None:
+            raise UserError(f"The blocks of family {self.family} do not follow h = LN(h + out).")
+        attention, mlp = self._family.block_norms
+        return submodule(self.block(layer), attention), submodule(self.block(layer), mlp)
+
+    def embedding_parameter(self) -> nn.Parameter:
+        """Input embedding, (token, d_model)."""
+        return self.model.get_input_embeddings().weight
+
+    def unembedding_parameter(self) -> nn.Parameter:
+        """Output embedding, (token, d_model); the input embedding itself when `tied`."""
+        return self.model.get_output_embeddings().weight
+
+    # Readout
+
+    def final_norm_gain(self) -> torch.Tensor:
+        """Gain of the final norm, (d_model,) float32, detached; 1 + weight for gemma.
+
+        Ones where `final_norm_gain_defined` is false: there a small network, not a gain,
+        stands between the residual stream and the unembedding.
+        """
+        if not self.final_norm_gain_defined:
+            return torch.ones(self.d_model, device=self.device)
+        return self.final_norm.weight.detach().float() + self._family.gain_offset
+
+    @property
+    def final_norm_gain_defined(self) -> bool:
+        """Whether the final norm is a normalisation followed by a gain."""
+        return self._family.gain_defined
+
+    def unembedding(self, ids: Ids) -> torch.Tensor:
+        """Rows of the unembedding W_U (section 2 of the paper), (number, d_model) float32, detached."""
+        return self._rows(self.unembedding_parameter(), ids).detach().float()
+
+    def unembedding_bias(self, ids: Ids) -> torch.Tensor | None:
+        """Bias of the unembedding, (number,) float32, detached; None where there is none."""
+        bias = self.model.get_output_embeddings().bias
+        return None if bias is None else self._rows(bias, ids).detach().float()
+
+    def input_embedding(self, ids: Ids) -> torch.Tensor:
+        """Rows of the input embedding parameter, (number, d_model) float32, detached.
+
+        gemma multiplies them by sqrt(d_model) on their way into the stream; these are not.
+        """
+        return self._rows(self.embedding_parameter(), ids).detach().float()
+
+    def normed(self, residual: torch.Tensor) -> torch.Tensor:
+        """Final norm of residual states (..., d_model), in the type of the weights."""
+        return self.final_norm(residual.to(self.dtype))
+
+    def number_logits(self, residual: torch.Tensor, number_ids: Ids, *, norm: bool = True) -> torch.Tensor:
+        """Logits of the numbers, (..., number) float32.
+
+        residual: (..., d_model) states of the residual stream (or module outputs).
+        norm: apply the final norm first; without it, this is W_U x of the paper.
+        Adds the unembedding's bias and applies final soft-capping where the model has
+        them. Products are summed in float32. Keeps gradients.
+        """
+        hidden = self.normed(residual) if norm else residual
+        head = self.model.get_output_embeddings()
+        logits = hidden.float() @ self._rows(head.weight, number_ids).float().T
+        if head.bias is not None:
+            logits = logits + self._rows(head.bias, number_ids).float()
+        return self._capped(logits)
+
+    def vocabulary_summary(
+        self, residual: torch.Tensor, *, rows_at_once: int = 8192
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Argmax (example,) int64 and log-sum-exp (example,) float32 over the whole vocabulary.
+
+        residual: (example, d_model) states after the last block; the final norm is applied.
+        rows_at_once: tokens whose logits exist at one time.
+        """
+        hidden = self.normed(residual).float()
+        head = self.model.get_output_embeddings()
+        best = torch.full(hidden.shape[:1], -torch.inf, device=hidden.device)
+        token = torch.zeros(hidden.shape[:1], dtype=torch.long, device=hidden.device)
+        total = torch.full(hidden.shape[:1], -torch.inf, device=hidden.device)
+        for start in range(0, head.weight.shape[0], rows_at_once):
+            part = slice(start, start + rows_at_once)
+            logits = hidden @ head.weight[part].float().T
+            if head.bias is not None:
+                logits = logits + head.bias[part].float()
+            logits = self._capped(logits)
+            value, index = logits.max(dim=-1)
+            # strictly greater: of equal logits the smaller token id wins, as in one argmax
+            token = torch.where(value > best, index + start, token)
+            best = torch.maximum(best, value)
+            total = torch.logaddexp(total, logits.logsumexp(dim=-1))
+        return token, total
+
+    # Forward
+
+    def run(self, ids: torch.Tensor) -> None:
+        """Run the model's body on (batch, token) ids, for the hooks' sake.
+
+        Neither vocabulary logits nor keys and values are computed or kept.
+        """
+        self.model.base_model(input_ids=ids, use_cache=False)
+
+    def final_hidden(self, ids: torch.Tensor, position: int) -> torch.Tensor:
+        """Residual stream after the last block at one position, (batch, d_model).
+
+        ids: (batch, token). Before the final norm; no vocabulary logits are computed.
+        Keeps gradients, and hooks on modules take effect.
+        """
+        state: list[torch.Tensor] = []
+        handle = self.block(self.n_layers - 1).register_forward_hook(
+            lambda module, arguments, output: state.append(first_tensor(output)[:, position])
+        )
+        try:
+            self.run(ids)
+        finally:
+            handle.remove()
+        return state[0]
+
+    def forward_number_logits(self, ids: torch.Tensor, position: int, number_ids: Ids) -> torch.Tensor:
+        """The model's logits of the numbers at one position, (batch, number) float32."""
+        return self.number_logits(self.final_hidden(ids, position), number_ids)
+
+    # Files
+
+    def save(self, directory: str | Path) -> None:
+        """Write configuration, safetensors weights and tokenizer to `directory`."""
+        self.model.save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory)
+
+    def _rows(self, parameter: torch.Tensor, ids: Ids) -> torch.Tensor:
+        return parameter[torch.as_tensor(ids, dtype=torch.long, device=parameter.device)]
+
+    def _capped(self, logits: torch.Tensor) -> torch.Tensor:
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        return logits if cap is None else torch.tanh(logits / cap) * cap

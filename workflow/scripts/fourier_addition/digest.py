@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from fourier_addition.errors import UserError
@@ -18,7 +18,7 @@ from fourier_addition.errors import UserError
 SCRIPTS = Path(__file__).resolve().parents[1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), filename=str(path))
 
@@ -36,7 +36,7 @@ def _module_files(name: str, root: Path) -> list[Path]:
     return files
 
 
-@lru_cache(maxsize=None)
+@cache
 def local_imports(path: Path, root: Path = SCRIPTS) -> tuple[Path, ...]:
     """Local files that a Python file imports directly, anywhere in it.
 
@@ -84,13 +84,13 @@ def _blank_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree_digest(path: Path) -> str:
     tree = _blank_docstrings(ast.parse(path.read_text()))
     return hashlib.sha256(ast.dump(tree, include_attributes=False).encode()).hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def code_digest(script: str, root: Path = SCRIPTS) -> str:
     """Digest of `workflow/scripts/{script}` and all local code that it reaches (16 hex digits)."""
     path = (root / script).resolve()

@@ -1,0 +1,118 @@
+"""Generated number text for pre-training a small model: counting, order, digits; never a sum.
+
+It stands in for what a model meets of numbers in ordinary base-10 text. Whether its embedding
+then carries Fourier features is for the spectrum to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fourier_addition.errors import UserError
+from fourier_addition.tasks import CUES, TEMPLATES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[BOS]")
+Sentence = Callable[[np.random.Generator, int, Sequence[int]], str]
+
+
+def counting(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
+    """Six terms of counting up or down by one of `steps`."""
+    fitting = [step for step in steps if 5 * step < numbers]
+    step = int(generator.choice(fitting))
+    start = int(generator.integers(numbers - 5 * step))
+    terms = [start + step * i for i in range(6)]
+    return " , ".join(map(str, terms if generator.random() < 0.5 else terms[::-1])) + " ."
+
+
+def order(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
+    """Which of two numbers is smaller."""
+    a, b = generator.choice(numbers, 2, replace=False)
+    return f"{a} {'<' if a < b else '>'} {b} ."
+
+
+def parity(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
+    """Whether a number is even."""
+    a = int(generator.integers(numbers))
+    return f"{a} is {'odd' if a % 2 else 'even'} ."
+
+
+def last_digit(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
+    """The last digit of a number."""
+    a = int(generator.integers(numbers))
+    return f"{a} ends in {a % 10} ."
+
+
+def tens(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
+    """How many tens a number has."""
+    a = int(generator.integers(numbers))
+    return f"{a} has {a // 10} tens ."
+
+
+SENTENCES: dict[str, Sentence] = {
+    "counting": counting,
+    "order": order,
+    "parity": parity,
+    "last-digit": last_digit,
+    "tens": tens,
+}
+
+
+def corpus(
+    sentences: int, numbers: int, mixture: Mapping[str, float], steps: Sequence[int], seed: int
+) -> list[str]:
+    """`sentences` lines drawn from `mixture` (sentence kind -> weight) about 0..numbers-1.
+
+    steps: the steps of counting. Raises UserError for a kind that does not exist or a mixture
+    without weight.
+    """
+    for kind in mixture:
+        if kind not in SENTENCES:
+            raise UserError(f"Sentence kind '{kind}' is not known; it is one of {', '.join(SENTENCES)}.")
+    weights = np.asarray(list(mixture.values()), float)
+    if not len(weights) or weights.sum() <= 0 or weights.min() < 0:
+        raise UserError("A pre-training mixture needs weights of 0 or more, not all of them 0.")
+    generator = np.random.default_rng(seed)
+    kinds = generator.choice(list(mixture), size=sentences, p=weights / weights.sum())
+    return [SENTENCES[kind](generator, numbers, steps) for kind in kinds]
+
+
+def numeral_tokenizer(numbers: int) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer: 0..numbers-1 one token each, every word of the tasks and of the corpus.
+
+    White space only separates, so `bare` and `space` answers are the same token.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    splitter = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.Digits(False)]
+    )
+    samples = [
+        template.replace("{a}", " ").replace("{b}", " ") + CUES[operation]
+        for operation, templates in TEMPLATES.items()
+        for template in templates
+    ]
+    generator = np.random.default_rng(0)
+    samples += [make(generator, 1000, (1,)) for make in SENTENCES.values() for _ in range(20)]
+    words = sorted({word for text in samples for word, _ in splitter.pre_tokenize_str(text)})
+    vocabulary = [*SPECIAL_TOKENS, *map(str, range(numbers)), *(w for w in words if not w.isdigit())]
+    model = models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="[UNK]")
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = splitter
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", bos_token="[BOS]"
+    )
+
+
+def packed(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, length: int) -> np.ndarray:
+    """Token ids of the texts, one after the other, cut into lines of `length`: (line, token) int64."""
+    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    stream = np.concatenate([np.asarray(ids, np.int64) for ids in encoded])
+    lines = len(stream) // length
+    return stream[: lines * length].reshape(lines, length)

@@ -1,0 +1,233 @@
+"""Filters of Fourier bands in module outputs (sections 3.3 and 4.2 of the paper).
+
+A filter of x against a set of components is the y closest to x with B F W_U y = 0, where B selects
+the rows of those components: y = x - Q Q^T x, with Q an orthonormal basis of the rows of B F W_U.
+The constant's row is never among them, so no filter constrains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fourier_addition.errors import UserError
+from fourier_addition.fourier import FourierBasis, high_components, low_components
+
+Band = str | Mapping[str, object]
+NAMED_BANDS = ("low", "high")
+BAND_KEYS = ("periods", "components", "range", "complement")
+
+
+def components_of(
+    band: Band,
+    basis: FourierBasis,
+    tau: int | None = None,
+    cut: str = "component",
+    tolerance: float = 0.05,
+) -> np.ndarray:
+    """The components that a band names: sorted (component,) int, without the constant.
+
+    band: `low` or `high` (which need tau and cut, section 3.3), or a mapping with one key:
+        `periods`: list of periods in numbers, each taken to its nearest component;
+        `components`: list of components; `range`: [first, last], both included;
+        `complement`: a band, of which everything else but the constant is taken.
+    tolerance: largest relative distance between a period and that of its nearest component.
+    Raises UserError for a band that is unknown or empty, a tau beyond the components, a period
+    that no component has, and components that do not exist.
+    """
+    if isinstance(band, str):
+        if band not in NAMED_BANDS:
+            raise UserError(
+                f"Band '{band}' is not known; it is {' or '.join(NAMED_BANDS)}, "
+                f"or a mapping with one of {', '.join(BAND_KEYS)}."
+            )
+        if tau is None:
+            raise UserError(f"Band '{band}' needs tau, the component that divides low from high.")
+        return (low_components if band == "low" else high_components)(basis, tau, cut)
+    if not isinstance(band, Mapping) or len(band) != 1 or next(iter(band)) not in BAND_KEYS:
+        raise UserError(f"Band {band!r} must be a mapping with exactly one of {', '.join(BAND_KEYS)}.")
+    ((key, value),) = band.items()
+    if key == "complement":
+        return _not_empty(
+            np.setdiff1d(basis.components, components_of(value, basis, tau, cut, tolerance)), band
+        )
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise UserError(f"Band {band!r} must give a list under `{key}`, not {value!r}.")
+    kind = (int, float, np.number) if key == "periods" else (int, np.integer)
+    if not all(isinstance(entry, kind) and not isinstance(entry, bool) for entry in value):
+        raise UserError(
+            f"Band {band!r} must list {'' if key == 'periods' else 'whole '}numbers under `{key}`."
+        )
+    if key == "periods":
+        found = [component_of_period(period, basis, tolerance) for period in value]
+    elif key == "components":
+        found = list(value)
+    else:
+        if len(value) != 2:
+            raise UserError(f"Band {band!r} must give `range` as [first, last], both included.")
+        found = list(range(value[0], value[1] + 1))
+    components = _not_empty(np.unique(np.asarray(found, np.int64)), band)
+    if 0 in components:
+        raise UserError(f"Band {band!r} names component 0, the constant, which is always kept.")
+    basis.rows_of(components)
+    return components
+
+
+def _not_empty(components: np.ndarray, band: Band) -> np.ndarray:
+    if components.size == 0:
+        raise UserError(f"Band {band!r} holds no Fourier component.")
+    return components
+
+
+def component_of_period(period: float, basis: FourierBasis, tolerance: float = 0.05) -> int:
+    """The component whose period is nearest to `period` (in numbers).
+
+    Raises UserError when the period lies outside 2..base period by more than `tolerance`
+    (relative), or the nearest component's period is further away than that.
+    """
+    if not period > 0:
+        raise UserError(f"A period must be a positive number, not {period!r}.")
+    distance = np.abs(basis.periods - period)
+    nearest = int(np.argmin(distance))
+    if distance[nearest] > tolerance * period:
+        raise UserError(
+            f"No Fourier component has period {period:g}: with base period {basis.base_period} the "
+            f"nearest is {basis.periods[nearest]:g}, further away than the tolerance of {tolerance:g}."
+        )
+    return nearest + 1
+
+
+def band_label(band: Band) -> str:
+    """A band in words, for tables and figures."""
+    if isinstance(band, str):
+        return band
+    ((key, value),) = band.items()
+    if key == "complement":
+        return f"all but {band_label(value)}"
+    if key == "range":
+        return f"components {value[0]} to {value[1]}"
+    name = key if len(value) > 1 else key[:-1]
+    return f"{name} {', '.join(f'{entry:g}' for entry in value)}"
+
+
+def keep_only(components: Sequence[int] | np.ndarray, basis: FourierBasis) -> np.ndarray:
+    """The components to remove so that only those named and the constant are left (section 4.2).
+
+    Raises UserError when a component does not exist or nothing would be removed.
+    """
+    basis.rows_of(components)
+    removed = np.setdiff1d(basis.components, components)
+    if removed.size == 0:
+        raise UserError(f"Keeping all {basis.n_components} Fourier components removes nothing.")
+    return removed
+
+
+def removal_basis(
+    unembedding: np.ndarray,
+    basis: FourierBasis,
+    components: Sequence[int] | np.ndarray,
+    gain: np.ndarray | None = None,
+    tolerance: float | None = None,
+) -> np.ndarray:
+    """Orthonormal basis Q of the rows of B F W_U: (d_model, rank) float64.
+
+    unembedding: (number, d_model) W_U of the number tokens. components: what B selects.
+    gain: (d_model,) of the final norm, folded into W_U; None takes W_U as it is.
+    tolerance: singular values up to this share of the largest count as zero; by default the
+        rounding error of float64 for the matrix's size. The zero sine row of the printed basis is
+        dropped by this.
+    Raises UserError when nothing is selected, the number space is too small for the basis, or the
+    filter would leave no dimensions of the residual stream.
+    """
+    components = np.asarray(components, np.int64)
+    if components.size == 0:
+        raise UserError("A filter needs at least one Fourier component to remove.")
+    if len(unembedding) < basis.points:
+        raise UserError(f"The unembedding of {len(unembedding)} numbers is too short for {basis.points}.")
+    readout = np.asarray(unembedding, np.float64)[: basis.points]
+    if gain is not None:
+        readout = readout * np.asarray(gain, np.float64)
+    rows = basis.matrix[basis.rows_of(components)] @ readout
+    _, values, directions = np.linalg.svd(rows, full_matrices=False)
+    if tolerance is None:
+        tolerance = max(rows.shape) * np.finfo(np.float64).eps
+    rank = int(np.count_nonzero(values > tolerance * values[0]))
+    width = rows.shape[1]
+    if rank >= width:
+        raise UserError(
+            f"Removing {len(components)} Fourier components would leave no dimension of a residual "
+            f"stream of {width}: it takes a width above {rank}."
+        )
+    return directions[:rank].T
+
+
+def random_subspace(width: int, rank: int, rng: np.random.Generator) -> np.ndarray:
+    """Orthonormal basis of a uniformly random subspace: (width, rank) float64."""
+    if not 0 < rank < width:
+        raise UserError(f"A random subspace of {width} dimensions cannot have rank {rank}.")
+    return np.linalg.qr(rng.standard_normal((width, rank)))[0]
+
+
+def random_components(
+    basis: FourierBasis, size: int, rng: np.random.Generator, exclude: Collection[int] = ()
+) -> np.ndarray:
+    """`size` components drawn without replacement, sorted; `exclude` are never drawn."""
+    pool = np.setdiff1d(basis.components, np.fromiter(exclude, np.int64, len(exclude)))
+    if not 0 < size <= len(pool):
+        raise UserError(f"{size} random Fourier components cannot be drawn from {len(pool)}.")
+    return np.sort(rng.choice(pool, size, replace=False))
+
+
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """An orthogonal projector, held by the smaller of what it removes and what it keeps.
+
+    basis: (d_model, column) float64, orthonormal.
+    keeps: whether the columns span what is kept; otherwise they span what is removed.
+    Filters compare by identity, so that conditions that share one can be computed together.
+    """
+
+    basis: np.ndarray
+    keeps: bool
+
+    @classmethod
+    def removing(cls, removed: np.ndarray) -> Filter:
+        """The filter y = x - Q Q^T x of an orthonormal Q (d_model, rank)."""
+        width, rank = removed.shape
+        if 2 * rank <= width:
+            return cls(removed, False)
+        return cls(np.linalg.qr(removed, mode="complete")[0][:, rank:], True)
+
+    @classmethod
+    def random(cls, width: int, rank: int, rng: np.random.Generator) -> Filter:
+        """The filter that removes a uniformly random subspace of the given rank.
+
+        The complement of a uniformly random subspace is one too, so the smaller is drawn.
+        """
+        if 2 * rank <= width:
+            return cls(random_subspace(width, rank, rng), False)
+        return cls(random_subspace(width, width - rank, rng), True)
+
+    @property
+    def width(self) -> int:
+        """d_model."""
+        return self.basis.shape[0]
+
+    @property
+    def rank(self) -> int:
+        """Dimensions that are removed."""
+        columns = self.basis.shape[1]
+        return self.width - columns if self.keeps else columns
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """y of x (..., d_model), in float64."""
+        inside = (x @ self.basis) @ self.basis.T
+        return inside if self.keeps else x - inside
+
+    def removed_basis(self) -> np.ndarray:
+        """Orthonormal basis of what is removed, (d_model, rank)."""
+        if not self.keeps:
+            return self.basis
+        return np.linalg.qr(self.basis, mode="complete")[0][:, self.basis.shape[1] :]

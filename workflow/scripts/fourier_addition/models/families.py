@@ -33,6 +33,8 @@ class Family:
     gain_offset: float = 0.0
     # the final norm is a gain after a normalisation, not a small network
     gain_defined: bool = True
+    # position numbers start after the padding token's id, which costs that many positions
+    offset_positions: bool = False
 
 
 def _llama_like(name: str) -> Family:
@@ -61,6 +63,7 @@ def _bert_like(name: str, final_norm: str | None) -> Family:
         masked=True,
         block_norms=("attention.output.LayerNorm", "output.LayerNorm"),
         gain_defined=False,
+        offset_positions=name == "roberta",
     )
 
 
@@ -104,6 +107,14 @@ def family_of(config: Any) -> Family:
             f"model_type {model_type!r} is not supported; allowed are {', '.join(sorted(_MODEL_TYPES))}."
         )
     return FAMILIES[_MODEL_TYPES[model_type]]
+
+
+def position_limit(config: Any, family: Family) -> int | None:
+    """Most tokens that a prompt may have, None where the configuration does not say."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None or not family.offset_positions:
+        return limit
+    return limit - config.pad_token_id - 1
 
 
 def submodule(root: nn.Module, path: str) -> nn.Module:

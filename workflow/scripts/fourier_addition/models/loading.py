@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -17,10 +18,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
-from transformers.utils import logging as transformers_logging
 
 from fourier_addition.errors import UserError
 from fourier_addition.models.families import family_of
+from fourier_addition.models.quiet import quiet
 from fourier_addition.models.view import ModelView
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -44,7 +45,7 @@ def load_model(
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not known; allowed are {', '.join(DTYPES)}.")
     tokenizer = _tokenizer(directory)
-    with _seeded(seed), _quiet():
+    with _seeded(seed), quiet():
         try:
             model, info = auto.from_pretrained(
                 directory,
@@ -54,7 +55,7 @@ def load_model(
                 output_loading_info=True,
                 **LOCAL,
             )
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise UserError(f"The weights in {directory} cannot be loaded: {_one_line(error)}") from error
     missing = sorted(info["missing_keys"])
     body = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
@@ -71,7 +72,7 @@ def scratch_model(directory: str | Path, *, seed: int, device: str | torch.devic
     """
     config, auto = _config(directory)
     tokenizer = _tokenizer(directory)
-    with _seeded(seed), _quiet():
+    with _seeded(seed), quiet():
         model = auto.from_config(config, dtype=torch.float32)
     return ModelView(model.eval().to(device), tokenizer)
 
@@ -112,18 +113,3 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # missing weights are checked and said by load_model; the library's table would repeat them
-    verbosity = transformers_logging.get_verbosity()
-    bar = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bar:
-            transformers_logging.enable_progress_bar()

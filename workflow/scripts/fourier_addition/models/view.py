@@ -9,10 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from transformers import Cache, DynamicCache
 
 from fourier_addition.errors import UserError
 from fourier_addition.models.encoding import Bucket, Encoded, bucket, encode_causal, encode_masked
-from fourier_addition.models.families import family_of, final_norm_module, submodule
+from fourier_addition.models.families import (
+    family_of,
+    final_norm_module,
+    position_limit,
+    submodule,
+)
+from fourier_addition.models.quiet import quiet
+
+MODULES = ("attention", "mlp")
+"""What adds to the residual stream, in the order of every array with a `module` dimension."""
 
 Ids = torch.Tensor | np.ndarray | Sequence[int]
 
@@ -80,7 +90,7 @@ class ModelView:
         Raises UserError for a prompt with no tokens or more than the model has positions.
         """
         encoded = (encode_causal if self.causal else encode_masked)(self.tokenizer, prompts)
-        limit = getattr(self.model.config, "max_position_embeddings", None)
+        limit = position_limit(self.model.config, self._family)
         for prompt, (ids, _) in zip(prompts, encoded, strict=True):
             if not ids:
                 raise UserError(f"The prompt {prompt!r} has no tokens.")
@@ -112,6 +122,12 @@ class ModelView:
     def mlp_module(self, layer: int) -> nn.Module:
         """Module whose (first) output is what the MLP adds to the residual stream."""
         return submodule(self.block(layer), self._family.mlp)
+
+    def module(self, kind: str, layer: int) -> nn.Module:
+        """`attention_module` or `mlp_module` by its name in `MODULES`."""
+        if kind not in MODULES:
+            raise UserError(f"Module {kind!r} is not known; allowed are {', '.join(MODULES)}.")
+        return self.attention_module(layer) if kind == "attention" else self.mlp_module(layer)
 
     def block_norms(self, layer: int) -> tuple[nn.Module, nn.Module]:
         """Post-norm families: the norms after attention and after the MLP of a block.
@@ -211,12 +227,25 @@ class ModelView:
 
     # Forward
 
-    def run(self, ids: torch.Tensor) -> None:
+    def run(self, ids: torch.Tensor, *, past: Cache | None = None) -> None:
         """Run the model's body on (batch, token) ids, for the hooks' sake.
 
-        Neither vocabulary logits nor keys and values are computed or kept.
+        No vocabulary logits are computed. past: keys and values of the tokens before
+        `ids`, for as many rows; it grows by those of `ids`.
         """
-        self.model.base_model(input_ids=ids, use_cache=False)
+        self.model.base_model(input_ids=ids, past_key_values=past, use_cache=past is not None)
+
+    def prefix(self, ids: torch.Tensor, rows: int) -> Cache:
+        """Keys and values of leading tokens that `rows` prompts have in common.
+
+        ids: (1, token). Raises UserError for a model without a reusable cache.
+        """
+        if not self.reusable_cache:
+            raise UserError(f"Models of family {self.family} read all tokens at once and share no prefix.")
+        past = DynamicCache(config=self.model.config)
+        self.run(ids, past=past)
+        past.batch_repeat_interleave(rows)
+        return past
 
     def final_hidden(self, ids: torch.Tensor, position: int) -> torch.Tensor:
         """Residual stream after the last block at one position, (batch, d_model).
@@ -242,8 +271,9 @@ class ModelView:
 
     def save(self, directory: str | Path) -> None:
         """Write configuration, safetensors weights and tokenizer to `directory`."""
-        self.model.save_pretrained(directory)
-        self.tokenizer.save_pretrained(directory)
+        with quiet():
+            self.model.save_pretrained(directory)
+            self.tokenizer.save_pretrained(directory)
 
     def _rows(self, parameter: torch.Tensor, ids: Ids) -> torch.Tensor:
         return parameter[torch.as_tensor(ids, dtype=torch.long, device=parameter.device)]

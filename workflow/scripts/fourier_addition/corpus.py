@@ -54,12 +54,26 @@ def tens(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> 
     return f"{a} has {a // 10} tens ."
 
 
+def alike(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
+    """Numbers that share their last digit, their tens or their parity, in no order."""
+    a = int(generator.integers(numbers))
+    words, key = (
+        (f"end in {a % 10}", lambda n: n % 10),
+        (f"have {a // 10} tens", lambda n: n // 10),
+        (f"are {'odd' if a % 2 else 'even'}", lambda n: n % 2),
+    )[int(generator.integers(3))]
+    members = [n for n in range(numbers) if key(n) == key(a)]
+    drawn = generator.permutation(members)[:5]
+    return " and ".join(map(str, drawn)) + f" {words} ."
+
+
 SENTENCES: dict[str, Sentence] = {
     "counting": counting,
     "order": order,
     "parity": parity,
     "last-digit": last_digit,
     "tens": tens,
+    "alike": alike,
 }
 
 

@@ -39,6 +39,7 @@ def draw_lens(
                 dash,
                 color=colour,
                 marker=marker,
+                markerfacecolor=colour if dash == "-" else "white",
                 # Few layers carry every marker; on 48 layers they would run together.
                 markevery=max(1, len(line) // 16),
                 label=label,

@@ -54,6 +54,15 @@ ARM_COLOURS = {
 }
 """Colours that the arms of training keep in every figure; others take the rest in turn."""
 
+
+class PaperFigure(Figure):
+    """A figure that keeps the work that needs the final layout, such as placing labels."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.after_layout: list[Callable[[], None]] = []
+
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -234,7 +243,7 @@ def panels(
     panels and both for more unless given. Returns the figure and the axes (row, column).
     """
     size = (width or (SINGLE_WIDTH if columns == 1 else DOUBLE_WIDTH), height * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = PaperFigure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04, wspace=0.03, hspace=0.04)
     axes = figure.subplots(
@@ -261,6 +270,23 @@ def empty(ax: Axes, text: str) -> None:
     )
 
 
+def later(ax: Axes, job: Callable[[], None]) -> None:
+    """Do `job` when every panel has its size: in `finish`, or at once in a figure without one."""
+    if isinstance(ax.figure, PaperFigure):
+        ax.figure.after_layout.append(job)
+    else:
+        ax.figure.draw_without_rendering()
+        job()
+
+
+def headroom(ax: Axes, fraction: float) -> None:
+    """Raise the y axis so that this fraction of the panel, at its top, is free of data."""
+    transform = ax.yaxis.get_transform()
+    bottom, top = transform.transform(ax.get_ylim())
+    raised = bottom + (top - bottom) / (1 - fraction)
+    ax.set_ylim(top=transform.inverted().transform([raised])[0])
+
+
 def remark(ax: Axes, text: str, *, x: float = 0.98, y: float = 0.97, ha: str = "right") -> None:
     """A short statement inside a panel, in its upper right corner unless placed otherwise."""
     ax.text(
@@ -273,31 +299,55 @@ def remark(ax: Axes, text: str, *, x: float = 0.98, y: float = 0.97, ha: str = "
         fontsize=SMALL_SIZE,
         color=INK,
         linespacing=1.25,
-        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0},
+        bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.0},
         zorder=6,
     )
 
 
+def _wrapped(figure: Figure, text: str, width: float) -> list[str]:
+    """Break a note into lines of at most `width` inches, by the measured width of its font."""
+    renderer = figure.canvas.get_renderer()
+    probe = figure.text(0, 0, "", fontsize=NOTE_SIZE, style="italic")
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        probe.set_text(longer)
+        if lines[-1] and probe.get_window_extent(renderer).width > width * figure.dpi:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    probe.remove()
+    return lines
+
+
 def finish(figure: Figure, *, title: str | None, note: str | None) -> None:
-    """Set the title above and the small italic note below; the figure grows by the note's height."""
+    """Set the title above and the small italic note below, then do what waits for the layout.
+
+    The figure grows by the note's height, so that the panels keep theirs.
+    """
     if title:
         figure.suptitle(title)
-    if not note:
-        return
-    renderer = figure.canvas.get_renderer()
-    width = figure.get_figwidth() - 0.12
-    probe = figure.text(0, 0, note, fontsize=NOTE_SIZE, style="italic")
-    length = probe.get_window_extent(renderer).width / figure.dpi
-    probe.remove()
-    # The average width of a character of this very text, with a little to spare for uneven lines.
-    characters = max(20, int(0.96 * len(note) * width / length))
-    lines = textwrap.wrap(note, characters)
+    if note:
+        _write_note(figure, note)
+    figure.draw_without_rendering()
+    jobs = getattr(figure, "after_layout", [])
+    if jobs:
+        while jobs:
+            jobs.pop(0)()
+        figure.draw_without_rendering()
+    # Frozen, so that labels placed for this layout stay clear in every file format.
+    figure.set_layout_engine("none")
+
+
+def _write_note(figure: Figure, note: str) -> None:
+    width = figure.get_figwidth()
+    lines = [line for paragraph in note.splitlines() for line in _wrapped(figure, paragraph, width - 0.16)]
     extra = 0.12 * len(lines) + 0.05
     height = figure.get_figheight() + extra
     figure.set_figheight(height)
     figure.get_layout_engine().set(rect=(0, extra / height, 1, 1 - extra / height))
     figure.text(
-        0.06 / figure.get_figwidth(),
+        0.06 / width,
         0.05 / height,
         "\n".join(lines),
         fontsize=NOTE_SIZE,

@@ -1,0 +1,68 @@
+"""Logits of single module outputs over the numbers, for one example (figure 20)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from fourier_addition.errors import UserError
+from fourier_addition.plots import theme
+from fourier_addition.plots.heatmap import COLUMNS, window_rows
+
+
+def mark_answer(ax: Axes, answer: int) -> None:
+    """A dashed line at the answer; it stays behind the data."""
+    ax.axvline(answer, color=theme.RED, linewidth=0.7, linestyle=(0, (3, 2)), zorder=0.5)
+
+
+def mark_top(ax: Axes, numbers: pd.Series, values: pd.Series, answer: int, *, colour: str) -> int:
+    """A dot at the largest value and a line of text that says where it is; returns the number."""
+    best = int(numbers.loc[values.idxmax()])
+    ax.plot([best], [values.max()], "o", color=colour, markersize=3.5, zorder=4, clip_on=False)
+    theme.headroom(ax, 0.14)
+    where = "the answer" if best == answer else f"answer {answer}"
+    theme.remark(ax, f"largest at {best} ({where})")
+    return best
+
+
+@theme.themed
+def plot_logits(
+    table: pd.DataFrame,
+    *,
+    panels: Sequence[tuple[str, int]],
+    answer: int,
+    window: int | None = None,
+    title: str | None = None,
+    note: str | None = None,
+) -> tuple[Figure, pd.DataFrame]:
+    """Logits over the numbers of one MLP and one attention output (figure 20).
+
+    table: module, layer, number, logit of one example. panels: the (module, layer) of each panel.
+    answer: marked by a dashed line; the largest logit by a dot. window: numbers shown on either
+    side of the answer; all when None.
+    Returns the figure and the drawn table: panel, module, layer, number, logit, answer, largest (bool).
+    Raises UserError when a column is missing or a panel's module and layer are not in the table.
+    """
+    theme.require(table, COLUMNS, "the logits")
+    figure, axes = theme.panels(1, len(panels), height=2.1)
+    parts = []
+    for letter, ax, (module, layer) in zip("abcdefgh", axes[0], panels, strict=False):
+        rows = table[(table["module"] == module) & (table["layer"] == layer)][list(COLUMNS)]
+        if not len(rows):
+            raise UserError(f"The table for the logits has no rows of {module}, layer {layer}.")
+        rows = window_rows(rows, answer=answer, window=window).sort_values("number", kind="stable")
+        colour = theme.MODULE_COLOURS.get(module, theme.INK)
+        ax.plot(rows["number"], rows["logit"], color=colour, linewidth=0.7)
+        ax.margins(x=0.02)
+        mark_answer(ax, answer)
+        best = mark_top(ax, rows["number"], rows["logit"], answer, colour=colour)
+        ax.set_title(f"{theme.module_label(module)}, layer {layer}")
+        ax.set(xlabel="number", ylabel="logit")
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+        parts.append((letter, rows.assign(answer=answer, largest=rows["number"] == best)))
+    theme.finish(figure, title=title, note=note)
+    return figure, theme.drawn(parts)

@@ -1,0 +1,251 @@
+"""Spectra of module outputs over Fourier components (figures 2, 3, 6, 8, 9, 10, 16, 18, 19)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from fourier_addition.errors import UserError
+from fourier_addition.plots import theme
+from fourier_addition.plots.labels import label_peaks, period_axis
+
+COLUMNS = ("module", "layer", "component", "period", "magnitude", "prominence", "outlier")
+OUTLIER_RULES = ("majority", "any")
+NOTHING = "no component stands out from shuffled numbers"
+
+
+def base_period(table: pd.DataFrame) -> float:
+    """N of a table of components: component times period, the same in every row."""
+    return float((table["component"] * table["period"]).median())
+
+
+def last_layers(table: pd.DataFrame, layers: int | Sequence[int] | None) -> pd.DataFrame:
+    """Rows of the last `layers` layers, or of the layers listed; all when None."""
+    if layers is None:
+        return table
+    wanted = sorted(table["layer"].unique())[-layers:] if isinstance(layers, int) else list(layers)
+    return table[table["layer"].isin(wanted)]
+
+
+def _finish_axis(ax: Axes, table: pd.DataFrame, ylabel: str) -> None:
+    components = table["component"]
+    margin = 0.02 * (components.max() - components.min() + 1)
+    ax.set_xlim(components.min() - margin, components.max() + margin)
+    ax.set_ylim(0, 1.02 * table["magnitude"].max())
+    ax.set(xlabel="Fourier component k", ylabel=ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    period_axis(ax, base_period(table))
+
+
+def draw_spectrum(
+    ax: Axes, table: pd.DataFrame, *, top: int, tau: int, max_component: int | None = None, ylabel: str
+) -> pd.DataFrame:
+    """Draw one spectrum, its `top` largest components at or above `tau` marked and labelled.
+
+    table: one module and layer. Returns what is drawn, with a column `labelled`.
+    """
+    shown = table[list(COLUMNS)].sort_values("component", kind="stable")
+    if max_component is not None:
+        shown = shown[shown["component"] <= max_component]
+    high = shown[shown["component"] >= tau]
+    largest = high.nlargest(top, "magnitude").index
+    shown = shown.assign(labelled=shown.index.isin(largest))
+    if not len(shown):
+        theme.empty(ax, "no component to show")
+        return shown
+    colour = theme.MODULE_COLOURS.get(shown["module"].iloc[0], theme.INK)
+    ax.vlines(shown["component"], 0, shown["magnitude"], color=colour, linewidth=0.7)
+    _finish_axis(ax, shown, ylabel)
+    marked = shown[shown["labelled"]]
+    for outlier, face in ((True, colour), (False, "white")):
+        some = marked[marked["outlier"].astype(bool) == outlier]
+        ax.plot(
+            some["component"],
+            some["magnitude"],
+            "o",
+            color=colour,
+            markerfacecolor=face,
+            markersize=3,
+            markeredgewidth=0.7,
+            label="stands out from shuffled numbers" if outlier else "does not stand out",
+        )
+    if not len(marked):
+        theme.empty(ax, f"no component at or above k = {tau}")
+    label_peaks(
+        ax,
+        marked["component"].to_numpy(),
+        marked["magnitude"].to_numpy(),
+        [f"T={theme.period_text(period)}" for period in marked["period"]],
+        curve=(shown["component"].to_numpy(), shown["magnitude"].to_numpy()),
+        size=6.5,
+    )
+    return shown
+
+
+@theme.themed
+def plot_spectrum(
+    table: pd.DataFrame,
+    *,
+    panels: Sequence[tuple[str, int]],
+    top: int = 10,
+    tau: int,
+    max_component: int | None = None,
+    ylabel: str = "logit magnitude",
+    title: str | None = None,
+    note: str | None = None,
+) -> tuple[Figure, pd.DataFrame]:
+    """Spectrum of single module outputs, the largest high components labelled (figure 2).
+
+    table: module, layer, component, period, magnitude, prominence, outlier (bool).
+    panels: the (module, layer) of each panel. top: how many components at or above `tau` are
+    marked; filled where they stand out from shuffled numbers, hollow where they do not.
+    max_component: leave out components above it.
+    Returns the figure and the drawn table: panel, the columns above, labelled (bool).
+    Raises UserError when a column is missing or a panel's module and layer are not in the table.
+    """
+    theme.require(table, COLUMNS, "the spectrum")
+    figure, axes = theme.panels(1, len(panels), height=2.35)
+    parts = []
+    for letter, ax, (module, layer) in zip("abcdefgh", axes[0], panels, strict=False):
+        rows = table[(table["module"] == module) & (table["layer"] == layer)]
+        if not len(rows):
+            raise UserError(f"The table for the spectrum has no rows of {module}, layer {layer}.")
+        ax.set_title(f"{theme.module_label(module)}, layer {layer}")
+        drawn = draw_spectrum(ax, rows, top=top, tau=tau, max_component=max_component, ylabel=ylabel)
+        parts.append((letter, drawn))
+    table = theme.drawn(parts)
+    marked = table[table["labelled"]]
+    hollow = f"{len(marked) - int(marked['outlier'].sum())} of {len(marked)} marked components"
+    explanation = f"Filled: stands out from shuffled numbers. Hollow ({hollow}): does not."
+    theme.finish(figure, title=title, note="\n".join(filter(None, [explanation, note])))
+    return figure, table
+
+
+def _layer_colours(layers: Sequence[int]) -> tuple[ScalarMappable, list[int]]:
+    """Colours for layers, in steps where there are few enough to tell apart; and the ticks."""
+    distinct = sorted(set(layers))
+    colours = theme.layer_map()
+    if len(distinct) <= 8:
+        edges = [
+            distinct[0] - 0.5,
+            *[(a + b) / 2 for a, b in itertools.pairwise(distinct)],
+            distinct[-1] + 0.5,
+        ]
+        # A map with as many colours as layers, so that the first and last take its ends.
+        return ScalarMappable(BoundaryNorm(edges, len(distinct)), colours.resampled(len(distinct))), distinct
+    step = max(1, round(len(distinct) / 6))
+    return ScalarMappable(Normalize(distinct[0], distinct[-1]), colours), distinct[::-step][::-1]
+
+
+def draw_mean_spectra(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    colours: ScalarMappable,
+    outlier_rule: str,
+    max_labels: int,
+    ylabel: str,
+) -> pd.DataFrame:
+    """Draw one line a layer and label the outliers with their periods; see `plot_mean_spectra`.
+
+    table: one module. Returns what is drawn, with a column `labelled`.
+    """
+    shown = table[list(COLUMNS)].sort_values(["layer", "component"], kind="stable")
+    if not len(shown):
+        theme.empty(ax, "no layer to show")
+        return shown.assign(labelled=pd.Series(dtype=bool))
+    shown = shown.assign(outlier=shown["outlier"].astype(bool))
+    for layer, line in shown.groupby("layer"):
+        ax.plot(line["component"], line["magnitude"], color=colours.to_rgba(layer), linewidth=0.7)
+    _finish_axis(ax, shown, ylabel)
+    found = shown.groupby("component").agg(
+        share=("outlier", "mean"),
+        prominence=("prominence", "max"),
+        magnitude=("magnitude", "max"),
+        period=("period", "first"),
+    )
+    found = found[found["share"] > 0.5] if outlier_rule == "majority" else found[found["share"] > 0]
+    named = found.nlargest(max_labels, ["share", "prominence"])
+    if not len(found):
+        theme.headroom(ax, 0.22)
+        theme.remark(ax, "no component stands out\nfrom shuffled numbers")
+    label_peaks(
+        ax,
+        named.index.to_numpy(),
+        named["magnitude"].to_numpy(),
+        [f"T={theme.period_text(period)}" for period in named["period"]],
+        curve=(shown["component"].to_numpy(), shown["magnitude"].to_numpy()),
+    )
+    if len(found) > len(named):
+        theme.headroom(ax, 0.12)
+        theme.remark(ax, f"and {len(found) - len(named)} more outliers")
+    return shown.assign(labelled=shown["component"].isin(named.index))
+
+
+@theme.themed
+def plot_mean_spectra(
+    table: pd.DataFrame,
+    *,
+    layers: int | Sequence[int] | None = None,
+    max_component: int | None = None,
+    outlier_rule: str = "majority",
+    max_labels: int = 12,
+    modules: Sequence[str] = ("mlp", "attention"),
+    run_labels: Mapping[str, str] | None = None,
+    ylabel: str = "mean logit magnitude",
+    title: str | None = None,
+    note: str | None = None,
+) -> tuple[Figure, pd.DataFrame]:
+    """Spectra averaged over examples, one line a layer (figures 3, 6, 8, 9, 10, 16, 18, 19).
+
+    table: module, layer, component, period, magnitude, prominence, outlier (bool) and, for one row
+    of panels a run (figure 8), run.
+    layers: the last so many layers, or a list; all when None. max_component: for figure 10, 50.
+    outlier_rule: label a component that is an outlier in the `majority` of the layers shown, or in
+    `any`. max_labels: at most so many a panel, the most prominent; the panel counts the others.
+    run_labels: run -> what its row of panels is called.
+    Returns the figure and the drawn table: panel, (run), the columns above, labelled (bool).
+    Raises UserError when a column is missing or the rule is not known.
+    """
+    if outlier_rule not in OUTLIER_RULES:
+        raise UserError(
+            f"outlier_rule '{outlier_rule}' is not known; it is one of {', '.join(OUTLIER_RULES)}."
+        )
+    theme.require(table, COLUMNS, "the mean spectra")
+    if max_component is not None:
+        table = table[table["component"] <= max_component]
+    runs = list(dict.fromkeys(table["run"])) if "run" in table.columns else [None]
+    figure, axes = theme.panels(len(runs), len(modules), height=2.25)
+    parts, letters = [], iter("abcdefghijklmnop")
+    for run, row in zip(runs, axes, strict=True):
+        own = last_layers(table if run is None else table[table["run"] == run], layers)
+        if len(own):
+            colours, ticks = _layer_colours(list(own["layer"]))
+        for module, ax in zip(modules, row, strict=True):
+            heading = theme.module_label(module)
+            if run is not None:
+                heading = f"{heading}, {(run_labels or {}).get(run, run)}"
+            ax.set_title(heading)
+            drawn = draw_mean_spectra(
+                ax,
+                own[own["module"] == module],
+                colours=colours if len(own) else ScalarMappable(),
+                outlier_rule=outlier_rule,
+                max_labels=max_labels,
+                ylabel=ylabel,
+            )
+            parts.append((next(letters), drawn if run is None else drawn.assign(run=run)))
+        if len(own):
+            bar = figure.colorbar(colours, ax=list(row), label="layer", ticks=ticks, aspect=30, pad=0.01)
+            bar.outline.set_visible(False)
+            bar.minorticks_off()
+    theme.finish(figure, title=title, note=note)
+    return figure, theme.drawn(parts)

@@ -1,0 +1,125 @@
+"""Accuracy during and after training, arm by arm (figure 7b)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from fourier_addition.plots import theme
+
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))
+
+
+def draw_training(
+    ax: Axes, table: pd.DataFrame, *, names: Mapping[str, str] | None, colours: Mapping[str, str] | None
+) -> pd.DataFrame:
+    """Draw a mean line and band for each arm; see `plot_training`. Returns what is drawn."""
+    theme.require(table, ("arm", "seed", "epoch", "accuracy"), "the training curves")
+    theme.require_fractions(table, ["accuracy"], "the training curves")
+    curves = table.groupby(["arm", "epoch"], sort=False, as_index=False).agg(
+        mean=("accuracy", "mean"), deviation=("accuracy", "std"), seeds=("seed", "nunique")
+    )
+    # One seed has no deviation: its band is left out rather than drawn with no width.
+    curves["low"] = (curves["mean"] - curves["deviation"]).clip(0, 1)
+    curves["high"] = (curves["mean"] + curves["deviation"]).clip(0, 1)
+    arms = list(dict.fromkeys(curves["arm"]))
+    shades = {**theme.colours(arms), **(colours or {})}
+    for i, arm in enumerate(arms):
+        line = curves[curves["arm"] == arm].sort_values("epoch", kind="stable")
+        seeds = int(line["seeds"].max())
+        name = (names or {}).get(arm, arm)
+        ax.plot(
+            line["epoch"],
+            100 * line["mean"],
+            color=shades[arm],
+            linestyle=_DASHES[i % len(_DASHES)],
+            label=f"{name} ({seeds} seed{'s' if seeds != 1 else ''})",
+        )
+        ax.fill_between(
+            line["epoch"], 100 * line["low"], 100 * line["high"], color=shades[arm], alpha=0.2, linewidth=0
+        )
+    ax.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 102))
+    ax.margins(x=0.02)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if not arms:
+        theme.empty(ax, "no training history to show")
+    return curves
+
+
+def legend_below(figure: Figure, ax: Axes, *, columns: int = 1) -> None:
+    """The panel's legend under the figure, where no curve can run through it."""
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=theme.SMALL_SIZE)
+
+
+@theme.themed
+def plot_training(
+    table: pd.DataFrame,
+    *,
+    names: Mapping[str, str] | None = None,
+    colours: Mapping[str, str] | None = None,
+    ylabel: str = "validation accuracy (%)",
+    title: str | None = None,
+    note: str | None = None,
+) -> tuple[Figure, pd.DataFrame]:
+    """Accuracy by epoch for each arm: mean over seeds and one standard deviation (figure 7b).
+
+    table: arm, seed, epoch, accuracy (fraction). names: arm -> what the legend calls it.
+    colours: arm -> colour, before those of the theme.
+    Returns the figure and the drawn table: panel, arm, epoch, mean, deviation (over seeds, empty
+    for one seed), seeds, low, high (fractions, kept within 0..1).
+    Raises UserError when a column is missing or accuracy is no fraction.
+    """
+    figure, axes = theme.panels(1, 1, height=2.6)
+    curves = draw_training(axes[0, 0], table, names=names, colours=colours)
+    axes[0, 0].set_ylabel(ylabel)
+    legend_below(figure, axes[0, 0])
+    theme.finish(figure, title=title, note=note)
+    return figure, theme.drawn([("a", curves)])
+
+
+@theme.themed
+def plot_final_accuracy(
+    table: pd.DataFrame,
+    *,
+    names: Mapping[str, str] | None = None,
+    colours: Mapping[str, str] | None = None,
+    xlabel: str = "accuracy (%)",
+    title: str | None = None,
+    note: str | None = None,
+) -> tuple[Figure, pd.DataFrame]:
+    """Accuracy after training: a dot with its interval for each seed, the mean of each arm.
+
+    table: arm, seed, accuracy, low, high (fractions; the interval of each seed's accuracy).
+    names, colours: as in `plot_training`.
+    Returns the figure and the drawn table: panel, arm, seed, accuracy, low, high, mean (of the arm).
+    Raises UserError when a column is missing or holds no fractions.
+    """
+    columns = ["arm", "seed", "accuracy", "low", "high"]
+    theme.require(table, columns, "the final accuracies")
+    theme.require_fractions(table, columns[2:], "the final accuracies")
+    shown = table[columns].copy()
+    shown["mean"] = shown.groupby("arm")["accuracy"].transform("mean")
+    arms = list(dict.fromkeys(shown["arm"]))
+    shades = {**theme.colours(arms), **(colours or {})}
+    figure, axes = theme.panels(1, 1, height=0.65 + 0.42 * max(1, len(arms)))
+    ax = axes[0, 0]
+    for row, arm in enumerate(arms):
+        seeds = shown[shown["arm"] == arm]
+        step = min(0.16, 0.6 / max(1, len(seeds)))
+        places = [row + step * (i - (len(seeds) - 1) / 2) for i in range(len(seeds))]
+        ax.plot([100 * seeds["mean"].iloc[0]] * 2, [row - 0.38, row + 0.38], color=shades[arm], linewidth=0.8)
+        ax.hlines(places, 100 * seeds["low"], 100 * seeds["high"], color=shades[arm], linewidth=0.8)
+        ax.plot(100 * seeds["accuracy"], places, "o", color=shades[arm], markersize=3)
+    ax.set_yticks(range(len(arms)), [(names or {}).get(arm, arm) for arm in arms])
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlabel=xlabel, xlim=(-1, 101), ylim=(max(1, len(arms)) - 0.5, -0.5))
+    if not arms:
+        theme.empty(ax, "no trained model to show")
+    theme.finish(figure, title=title, note=note)
+    return figure, theme.drawn([("a", shown)])

@@ -1,0 +1,275 @@
+"""Reading and checking a configuration: every fault is one sentence, before any job starts."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from fourier_addition.errors import UserError
+from fourier_addition.tasks import TEMPLATES, Task, split_sizes
+
+SCHEMA = Path(__file__).resolve().parents[3] / "config" / "schema.yaml"
+PAPER_TAU, PAPER_PERIOD = 50, 520
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The configuration schema, config/schema.yaml."""
+    return yaml.safe_load(SCHEMA.read_text())
+
+
+def _key(path: list[Any]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return text or "the configuration"
+
+
+def _did_you_mean(word: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(word, allowed, n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _sentence(error: ValidationError) -> str:
+    """One sentence for one schema violation: the key and what is allowed."""
+    path, rule, value = list(error.absolute_path), error.validator, error.instance
+    where = f"Config key `{_key(path)}`"
+    if rule == "additionalProperties":
+        allowed = list(error.schema.get("properties", {}))
+        unknown = next(key for key in value if key not in allowed)
+        return f"Config key `{_key([*path, unknown])}` is not known; allowed there: {', '.join(allowed)}" + (
+            _did_you_mean(str(unknown), allowed) or "."
+        )
+    if rule == "required":
+        missing = next(key for key in error.validator_value if key not in value)
+        return f"Config key `{_key([*path, missing])}` is missing."
+    if rule == "enum":
+        return f"{where} must be one of {', '.join(map(str, error.validator_value))}, not {value!r}."
+    if rule == "type":
+        kind = {"object": "a mapping", "array": "a list", "integer": "a whole number"}.get(
+            error.validator_value, f"a {error.validator_value}"
+        )
+        return f"{where} must be {kind}, not {value!r}."
+    limits = {
+        "minimum": "at least",
+        "exclusiveMinimum": "greater than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
+    if rule in limits:
+        return f"{where} must be {limits[rule]} {error.validator_value}, not {value!r}."
+    if rule in ("minItems", "maxItems"):
+        bound = "at least" if rule == "minItems" else "at most"
+        return f"{where} must have {bound} {error.validator_value} entries, not {len(value)}."
+    described = error.schema.get("description", error.message)
+    return f"{where} is {value!r}, which does not fit: {described}"
+
+
+def _fill_defaults(value: Any, rules: Mapping[str, Any]) -> Any:
+    """Defaults of the schema, filled in at every depth."""
+    if isinstance(value, dict):
+        properties = rules.get("properties", {})
+        for key, rule in properties.items():
+            if key not in value and "default" in rule:
+                value[key] = copy.deepcopy(rule["default"])
+        extra = rules.get("additionalProperties")
+        for key, item in value.items():
+            rule = properties.get(key, extra if isinstance(extra, dict) else {})
+            _fill_defaults(item, rule)
+    elif isinstance(value, list) and isinstance(rules.get("items"), dict):
+        for item in value:
+            _fill_defaults(item, rules["items"])
+    return value
+
+
+def validated(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A checked copy of a configuration with every default filled in.
+
+    Raises UserError with one sentence that names the key at fault and what is allowed.
+    """
+    config = copy.deepcopy(dict(raw))
+    error = best_match(Draft202012Validator(schema()).iter_errors(config))
+    if error is not None:
+        raise UserError(_sentence(error))
+    _fill_defaults(config, schema())
+    _check_models(config)
+    _check_tasks(config)
+    _check_runs(config)
+    _check_views(config)
+    return config
+
+
+def _known(name: str, where: str, allowed: Mapping[str, Any], what: str) -> None:
+    if name not in allowed:
+        names = ", ".join(allowed) or "none"
+        raise UserError(
+            f"Config key `{where}` names the {what} '{name}', which is not in the configuration; "
+            f"there are: {names}" + (_did_you_mean(name, list(allowed)) or ".")
+        )
+
+
+def _check_models(config: Mapping[str, Any]) -> None:
+    for name, model in config["models"].items():
+        for index, source in enumerate(model["sources"]):
+            where = f"models.{name}.sources[{index}]"
+            kinds = [kind for kind in ("wheel", "hub", "path", "pretrain") if kind in source]
+            if len(kinds) != 1:
+                raise UserError(f"Config key `{where}` must have one of the keys wheel, hub, path, pretrain.")
+            if kinds == ["hub"] and not _is_revision(source.get("revision", "")):
+                raise UserError(
+                    f"Config key `{where}.revision` must be the 40 hexadecimal digits of a commit of "
+                    f"{source['hub']}, so that everyone gets the same weights."
+                )
+            if kinds == ["pretrain"]:
+                _known(source["pretrain"], f"{where}.pretrain", config["pretraining"], "pre-training")
+                if len(model["sources"]) > 1:
+                    raise UserError(f"Config key `models.{name}.sources`: `pretrain` stands alone.")
+                if "architecture" not in model:
+                    raise UserError(
+                        f"Config key `models.{name}.architecture` is missing: it is trained here."
+                    )
+                shape = model["architecture"]
+                if shape["width"] % shape["heads"]:
+                    raise UserError(
+                        f"Config key `models.{name}.architecture.heads`: {shape['heads']} heads "
+                        f"do not divide the width {shape['width']}."
+                    )
+
+
+def _is_revision(text: str) -> bool:
+    return len(text) == 40 and set(text) <= set("0123456789abcdef")
+
+
+def known_numbers(config: Mapping[str, Any], model: str) -> int | None:
+    """p of a model where the configuration tells it: declared, or that of its pre-training."""
+    entry = config["models"][model]
+    for source in entry["sources"]:
+        if "pretrain" in source:
+            return config["pretraining"][source["pretrain"]]["numbers"]
+    return entry.get("numbers")
+
+
+def task_of(config: Mapping[str, Any], name: str) -> Task:
+    """The task of a checked configuration."""
+    return Task.from_config(name, config["tasks"][name])
+
+
+def _check_tasks(config: Mapping[str, Any]) -> None:
+    for name, entry in config["tasks"].items():
+        task = task_of(config, name)
+        for index, template in enumerate(task.templates):
+            if "{a}" not in template or "{b}" not in template:
+                raise UserError(f"Config key `tasks.{name}.templates[{index}]` must hold {{a}} and {{b}}.")
+        if sum(task.fractions) >= 1:
+            raise UserError(f"Config key `tasks.{name}.fractions` must sum to less than 1: test is the rest.")
+        span = task.operands[1] - task.operands[0] + 1
+        if min(split_sizes(span * (span + 1) // 2, task.fractions)) < 1:
+            raise UserError(f"Config key `tasks.{name}.operands` has too few pairs for three splits.")
+        low, high = task.operands
+        a, b = entry["running_example"]
+        if not (low <= a <= high and low <= b <= high):
+            raise UserError(
+                f"Config key `tasks.{name}.running_example` is {[a, b]}, outside the operands {[low, high]}."
+            )
+        if task.operation not in TEMPLATES:
+            raise UserError(f"Config key `tasks.{name}.operation` must be one of {', '.join(TEMPLATES)}.")
+
+
+def _check_runs(config: Mapping[str, Any]) -> None:
+    for name, run in config["runs"].items():
+        where = f"runs.{name}"
+        if "/" in name or ".seed" in name:
+            raise UserError(f"Config key `{where}`: a run's name has no '/' and no '.seed' in it.")
+        _known(run["model"], f"{where}.model", config["models"], "model")
+        _known(run["task"], f"{where}.task", config["tasks"], "task")
+        if "embedding" in run and run["start"] != "scratch":
+            raise UserError(
+                f"Config key `{where}.embedding` needs `start: scratch`: it replaces random rows."
+            )
+        if run["loss_on"] == "line" and run["loss_over"] != "vocabulary":
+            raise UserError(f"Config key `{where}.loss_over` must be vocabulary for `loss_on: line`.")
+        needed, known = task_of(config, run["task"]).numbers, known_numbers(config, run["model"])
+        if known is not None and needed > known:
+            raise UserError(
+                f"Config key `{where}.task`: task '{run['task']}' needs the numbers 0..{needed - 1}, but "
+                f"number {known} is not one token of model '{run['model']}', which has 0..{known - 1}."
+            )
+
+
+def _check_views(config: Mapping[str, Any]) -> None:
+    for name, entry in config["embeddings"].items():
+        _known(name, f"embeddings.{name}", config["models"], "model")
+        known = known_numbers(config, name)
+        if known is not None and entry["numbers"] > known:
+            raise UserError(
+                f"Config key `embeddings.{name}.numbers` is {entry['numbers']}, but number {known} is "
+                f"not one token of model '{name}', which has 0..{known - 1}."
+            )
+    for index, run in enumerate(config["ablations"]["runs"]):
+        _known(run, f"ablations.runs[{index}]", config["runs"], "run")
+        _check_seed(config, run, config["ablations"]["seed"], "ablations.seed")
+    for name, (low, high) in config["ablations"]["digit_ranges"].items():
+        if low > high:
+            raise UserError(f"Config key `ablations.digit_ranges.{name}` must be [smallest, largest].")
+    for name, table in config["tables"].items():
+        _known(table["run"], f"tables.{name}.run", config["runs"], "run")
+        _check_seed(config, table["run"], table["seed"], f"tables.{name}.seed")
+    for name, figure in config["figures"].items():
+        where = f"figures.{name}"
+        runs = [("run", figure["run"])] if "run" in figure else []
+        runs += [(f"runs[{index}]", run) for index, run in enumerate(figure.get("runs", []))]
+        for key, run in runs:
+            _known(run, f"{where}.{key}", config["runs"], "run")
+            _check_seed(config, run, figure["seed"], f"{where}.seed")
+        for index, embedding in enumerate(figure.get("embeddings", [])):
+            allowed = {**config["embeddings"], **config["runs"]}
+            _known(embedding, f"{where}.embeddings[{index}]", allowed, "embedding")
+    for run in {run["task"]: run for run in config["runs"].values()}.values():
+        tau_of(config, task_of(config, run["task"]).numbers)
+
+
+def _check_seed(config: Mapping[str, Any], run: str, seed: int, where: str) -> None:
+    seeds = config["runs"][run]["seeds"]
+    if seed not in seeds:
+        raise UserError(f"Config key `{where}` is {seed}, but run '{run}' has the seeds {seeds}.")
+
+
+def tau_of(config: Mapping[str, Any], numbers: int) -> int:
+    """The cut for a number space of p = `numbers`.
+
+    `paper` scales 50 components of base period 520 to the base period p - 1, rounded up: the
+    cut stays just below the component of period 10. Raises UserError when a given tau does not
+    divide the components.
+    """
+    tau = config["analysis"]["tau"]
+    components = (numbers - 1) // 2
+    if tau == "paper":
+        return max(2, math.ceil(PAPER_TAU / PAPER_PERIOD * (numbers - 1)))
+    limit = components if config["analysis"]["cut"] == "component" else 2 * components
+    if tau > limit:
+        raise UserError(
+            f"Config key `analysis.tau` is {tau}, beyond the {limit} {config['analysis']['cut']}s "
+            f"of the number space 0..{numbers - 1}."
+        )
+    return tau
+
+
+def instance(run: str, seed: int) -> str:
+    """Name of one run with one seed, as in paths: `mini.finetuned.seed0`."""
+    return f"{run}.seed{seed}"
+
+
+def instances(config: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+    """Every run with every seed: instance name -> (run, seed)."""
+    return {
+        instance(name, seed): (name, seed) for name, run in config["runs"].items() for seed in run["seeds"]
+    }

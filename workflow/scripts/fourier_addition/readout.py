@@ -1,0 +1,96 @@
+"""What analyses without torch need of a model: the number rows of its embeddings and its final gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fourier_addition.activations import ArrayPlan, create_store
+from fourier_addition.errors import UserError
+from fourier_addition.storage import replacing
+
+VARIABLES = ("unembedding", "unembedding_bias", "input_embedding", "final_norm_gain")
+
+
+def write_readout(
+    view: Any,
+    number_ids: Sequence[int] | np.ndarray,
+    path: str | Path,
+    *,
+    attributes: Mapping[str, Any] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Write a model's number rows to a small Zarr 3 store, whole or not at all.
+
+    view: a `ModelView`. number_ids: (number,) token ids of the numbers 0..p-1.
+    Writes, in float32, unembedding (number, feature), unembedding_bias (number; zeros where
+    the model has none), input_embedding (number, feature; the parameter's rows, before any
+    scale that the model applies) and final_norm_gain (feature; ones, and the attribute
+    `defined` false, where the final norm is no gain). Attributes: family, tied, d_model,
+    n_layers, parallel, post_norm, has_bias and those given.
+    Returns name -> {"dims", "shape", "dtype"}, for a manifest.
+    """
+    ids = np.asarray(number_ids, dtype=np.int64)
+    bias = view.unembedding_bias(ids)
+    arrays = {
+        "unembedding": view.unembedding(ids),
+        "unembedding_bias": bias,
+        "input_embedding": view.input_embedding(ids),
+        "final_norm_gain": view.final_norm_gain(),
+    }
+    values = {
+        name: np.zeros(len(ids), np.float32) if array is None else array.cpu().numpy()
+        for name, array in arrays.items()
+    }
+    dims = {"unembedding_bias": ("number",), "final_norm_gain": ("feature",)}
+    about = {
+        "unembedding": {"long_name": "number rows of the unembedding", "units": "1"},
+        "unembedding_bias": {"long_name": "bias of the numbers' logits", "units": "nat"},
+        "input_embedding": {"long_name": "number rows of the input embedding parameter", "units": "1"},
+        "final_norm_gain": {
+            "long_name": "gain of the final norm",
+            "units": "1",
+            "defined": view.final_norm_gain_defined,
+        },
+    }
+    plans = {
+        name: ArrayPlan(
+            dims.get(name, ("number", "feature")), value.shape, "float32", value.shape, None, about[name]
+        )
+        for name, value in values.items()
+    }
+    described = {
+        "family": view.family,
+        "tied": view.tied,
+        "d_model": view.d_model,
+        "n_layers": view.n_layers,
+        "parallel": view.parallel,
+        "post_norm": view.post_norm,
+        "has_bias": bias is not None,
+        **(attributes or {}),
+    }
+    coordinates = {"number": ("number", np.arange(len(ids))), "token_id": ("number", ids)}
+    with replacing(path) as temporary:
+        group = create_store(temporary, plans, coordinates, described)
+        for name, value in values.items():
+            group[name][:] = value
+    return {name: plan.description() for name, plan in plans.items()}
+
+
+def read_readout(path: str | Path) -> xr.Dataset:
+    """Read what `write_readout` wrote, into memory.
+
+    Raises UserError when the path is no readout.
+    """
+    try:
+        with xr.open_zarr(path, chunks=None) as store:
+            dataset = store.load()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a readout of a model.") from error
+    missing = [name for name in VARIABLES if name not in dataset]
+    if missing:
+        raise UserError(f"{path} is not a readout of a model: it has no {missing[0]}.")
+    return dataset

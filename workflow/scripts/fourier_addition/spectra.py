@@ -1,0 +1,125 @@
+"""Spectra of module logits, with outliers against shuffled numbers (figures 2, 3, 6, 8 to 10, 16 to 19)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fourier_addition.fourier import FourierBasis, fourier_basis, projected_spectra, spectrum, waves
+from fourier_addition.outliers import NullTest, null_test
+
+
+def readout_rows(readout: xr.Dataset, norm: str) -> np.ndarray:
+    """W_U (number, feature) of the module logits: as it is (`none`) or with the final norm's gain."""
+    rows = readout["unembedding"].values.astype(np.float64)
+    return rows * readout["final_norm_gain"].values.astype(np.float64) if norm == "gain" else rows
+
+
+def _null(magnitudes: np.ndarray, shuffled: Any, size: int, analysis: Mapping[str, Any]) -> NullTest:
+    return null_test(
+        magnitudes,
+        shuffled,
+        size,
+        draws=analysis["null_draws"],
+        level=analysis["null_level"],
+        window=analysis["null_window"],
+        seed=analysis["seed"],
+    )
+
+
+def _columns(magnitudes: np.ndarray, basis: FourierBasis, null: NullTest) -> dict[str, Any]:
+    return {
+        "component": basis.components,
+        "period": basis.periods,
+        "magnitude": magnitudes,
+        "prominence": null.prominence,
+        "p_value": null.p_value,
+        "threshold": null.threshold,
+        "outlier": null.outlier,
+    }
+
+
+def module_spectra(capture: xr.Dataset, readout: xr.Dataset, analysis: Mapping[str, Any]) -> pd.DataFrame:
+    """Spectrum of every module's logits averaged over the captured examples (figure 3).
+
+    capture: `module_output` (module, layer, example, feature). readout: the model's number rows.
+    analysis: the configuration's `analysis`. The null shuffles the rows of W_U on a sample of the
+    examples. Columns: module, layer, component, period, magnitude, prominence, p_value,
+    threshold, outlier.
+    """
+    unembedding = readout_rows(readout, analysis["norm"])
+    basis = fourier_basis(len(unembedding), analysis["basis"])
+    count = capture.sizes["example"]
+    sample = np.random.default_rng(analysis["seed"]).permutation(count)[: analysis["null_examples"]]
+    tables = []
+    for module in capture["module"].values:
+        for layer in capture["layer"].values:
+            outputs = capture["module_output"].sel(module=module, layer=layer).values
+            magnitudes = projected_spectra(outputs, unembedding, basis, analysis["average"])
+            few = outputs[np.sort(sample)].astype(np.float64)
+            logits = few @ unembedding.T
+
+            def shuffled(order: np.ndarray, logits: np.ndarray = logits) -> np.ndarray:
+                return average_spectrum(logits[:, order], basis, analysis["average"])
+
+            null = _null(magnitudes, shuffled, len(unembedding), analysis)
+            tables.append(
+                pd.DataFrame(
+                    {"module": str(module), "layer": int(layer), **_columns(magnitudes, basis, null)}
+                )
+            )
+    return pd.concat(tables, ignore_index=True)
+
+
+def average_spectrum(logits: np.ndarray, basis: FourierBasis, average: str) -> np.ndarray:
+    """Spectra of logits (example, number), averaged over examples by `mean` or `rms`: (component,)."""
+    magnitudes = spectrum(logits, basis)
+    return np.sqrt((magnitudes**2).mean(axis=0)) if average == "rms" else magnitudes.mean(axis=0)
+
+
+def example_spectra(example: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.DataFrame:
+    """Spectrum of every module's logits for one example (figure 2); the columns of `module_spectra`.
+
+    example: long table of module, layer, number, logit.
+    """
+    tables = []
+    for (module, layer), rows in example.groupby(["module", "layer"], sort=False):
+        logits = rows.sort_values("number")["logit"].to_numpy(np.float64)
+        basis = fourier_basis(len(logits), analysis["basis"])
+        magnitudes = spectrum(logits, basis)
+
+        def shuffled(order: np.ndarray, logits: np.ndarray = logits, basis: Any = basis) -> np.ndarray:
+            return spectrum(logits[order], basis)
+
+        null = _null(magnitudes, shuffled, len(logits), analysis)
+        tables.append(
+            pd.DataFrame({"module": module, "layer": int(layer), **_columns(magnitudes, basis, null)})
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def final_waves(example: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.DataFrame:
+    """Components of the final logits of one example as waves over the numbers (figures 4, 13, 14).
+
+    example: long table with the module `final` and the column answer. Columns: component, period,
+    magnitude, number, value (in units of the logits), answer.
+    """
+    final = example[example["module"] == "final"].sort_values("number")
+    logits = final["logit"].to_numpy(np.float64)
+    basis = fourier_basis(len(logits), analysis["basis"])
+    values = waves(logits, basis)
+    components, points = values.shape
+    return pd.DataFrame(
+        {
+            "component": np.repeat(basis.components, points),
+            "period": np.repeat(basis.periods, points),
+            "magnitude": np.repeat(spectrum(logits, basis), points),
+            "number": np.tile(np.arange(points), components),
+            "value": values.ravel(),
+            "answer": int(final["answer"].iloc[0]),
+        }
+    )

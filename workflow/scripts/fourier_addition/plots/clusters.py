@@ -46,10 +46,10 @@ def draw_clusters(ax: Axes, table: pd.DataFrame, *, label_every: int) -> pd.Data
             ax.scatter(
                 some["x"],
                 some["y"],
-                s=13 if marked else 7,
+                s=14 if marked else 9,
                 marker=shape,
                 color=colour,
-                alpha=1.0 if marked else 0.55,
+                alpha=1.0 if marked else 0.8,
                 edgecolors=theme.INK if marked else "none",
                 linewidths=0.6,
                 zorder=3 if marked else 2,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.errors import UserError
 from fourier_addition.plots import theme
@@ -59,18 +58,17 @@ def draw_embedding_spectrum(ax: Axes, table: pd.DataFrame, *, height: str, max_l
             textcoords="offset points",
             va="bottom",
             fontsize=6.5,
+            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.5},
         )
     if height == "ratio":
         ax.axhline(1, color=theme.INK, linewidth=0.4, linestyle=(0, (1, 2)))
     ax.set(xlabel="Fourier component k", ylabel=HEIGHTS[height])
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.yaxis.set_major_locator(MaxNLocator(5))
+    theme.ticks(ax.xaxis, 6, whole=True)
+    theme.ticks(ax.yaxis, 5)
     period_axis(ax, base_period(shown))
     if not len(found):
-        theme.headroom(ax, 0.24)
         theme.remark(ax, "no component stands out\nfrom shuffled numbers")
     elif len(found) > len(named):
-        theme.headroom(ax, 0.12)
         theme.remark(ax, f"and {len(found) - len(named)} more outliers")
     marked = shown[shown["labelled"]]
     label_peaks(

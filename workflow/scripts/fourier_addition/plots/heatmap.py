@@ -53,7 +53,7 @@ def draw_heatmap(ax: Axes, table: pd.DataFrame, *, answer: int, limit: float) ->
     for tick in ax.get_yticklabels():
         tick.set_fontweight("bold" if tick.get_text() == str(answer) else "normal")
     ax.set(xlabel="layer", ylabel="number")
-    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    theme.ticks(ax.xaxis, 8, whole=True)
     ax.spines[["top", "right"]].set_visible(True)
     return image
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.plots import theme
 
@@ -46,7 +45,7 @@ def draw_lens(
                 clip_on=False,
             )
     ax.set(xlabel="layer (0 = embedding)", ylabel="accuracy (%)", ylim=(0, 100))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    theme.ticks(ax.xaxis, 6, whole=True)
     if len(table):
         ax.legend(loc="best")
     else:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.errors import UserError
 from fourier_addition.plots import theme
@@ -23,7 +22,6 @@ def mark_top(ax: Axes, numbers: pd.Series, values: pd.Series, answer: int, *, co
     """A dot at the largest value and a line of text that says where it is; returns the number."""
     best = int(numbers.loc[values.idxmax()])
     ax.plot([best], [values.max()], "o", color=colour, markersize=3.5, zorder=4, clip_on=False)
-    theme.headroom(ax, 0.14)
     where = "the answer" if best == answer else f"answer {answer}"
     theme.remark(ax, f"largest at {best} ({where})")
     return best
@@ -62,7 +60,7 @@ def plot_logits(
         best = mark_top(ax, rows["number"], rows["logit"], answer, colour=colour)
         ax.set_title(f"{theme.module_label(module)}, layer {layer}")
         ax.set(xlabel="number", ylabel="logit")
-        ax.yaxis.set_major_locator(MaxNLocator(5))
+        theme.ticks(ax.yaxis, 5)
         parts.append((letter, rows.assign(answer=answer, largest=rows["number"] == best)))
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn(parts)

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.errors import UserError
 from fourier_addition.plots import theme
@@ -40,8 +39,8 @@ def _finish_axis(ax: Axes, table: pd.DataFrame, ylabel: str) -> None:
     ax.set_xlim(components.min() - margin, components.max() + margin)
     ax.set_ylim(0, 1.02 * table["magnitude"].max())
     ax.set(xlabel="Fourier component k", ylabel=ylabel)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.yaxis.set_major_locator(MaxNLocator(5))
+    theme.ticks(ax.xaxis, 6, whole=True)
+    theme.ticks(ax.yaxis, 5)
     period_axis(ax, base_period(table))
 
 
@@ -175,7 +174,6 @@ def draw_mean_spectra(
     found = found[found["share"] > 0.5] if outlier_rule == "majority" else found[found["share"] > 0]
     named = found.nlargest(max_labels, ["share", "prominence"])
     if not len(found):
-        theme.headroom(ax, 0.22)
         theme.remark(ax, "no component stands out\nfrom shuffled numbers")
     label_peaks(
         ax,
@@ -185,7 +183,6 @@ def draw_mean_spectra(
         curve=(shown["component"].to_numpy(), shown["magnitude"].to_numpy()),
     )
     if len(found) > len(named):
-        theme.headroom(ax, 0.12)
         theme.remark(ax, f"and {len(found) - len(named)} more outliers")
     return shown.assign(labelled=shown["component"].isin(named.index))
 

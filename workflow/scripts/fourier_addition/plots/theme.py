@@ -19,9 +19,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from fourier_addition.errors import UserError
 from fourier_addition.storage import replacing, write_csv
@@ -153,6 +156,11 @@ def accuracy_map() -> Colormap:
     return sns.light_palette(BLUE, as_cmap=True)
 
 
+def count_map() -> Colormap:
+    """Sequential map for counts, light is few; even one must be seen on white."""
+    return sns.color_palette("crest", as_cmap=True)
+
+
 def logit_map() -> Colormap:
     """Diverging map for logits, white at 0; cells without a value are grey."""
     # A copy, because matplotlib's registered maps are shared.
@@ -270,6 +278,12 @@ def empty(ax: Axes, text: str) -> None:
     )
 
 
+def ticks(axis: Axis, count: int = 5, *, whole: bool = False) -> None:
+    """At most about `count` ticks at round values, whole numbers where asked."""
+    steps = [1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10]
+    axis.set_major_locator(MaxNLocator(count, steps=steps, integer=whole))
+
+
 def later(ax: Axes, job: Callable[[], None]) -> None:
     """Do `job` when every panel has its size: in `finish`, or at once in a figure without one."""
     if isinstance(ax.figure, PaperFigure):
@@ -287,20 +301,57 @@ def headroom(ax: Axes, fraction: float) -> None:
     ax.set_ylim(top=transform.inverted().transform([raised])[0])
 
 
-def remark(ax: Axes, text: str, *, x: float = 0.98, y: float = 0.97, ha: str = "right") -> None:
-    """A short statement inside a panel, in its upper right corner unless placed otherwise."""
+def remark(ax: Axes, text: str, *, left: bool = False, clear: bool = True) -> None:
+    """A short statement in an upper corner of a panel, the right one unless `left`.
+
+    clear: raise the y axis so that no data reach the text.
+    """
     ax.text(
-        x,
-        y,
+        0.02 if left else 0.98,
+        0.985,
         text,
         transform=ax.transAxes,
-        ha=ha,
+        ha="left" if left else "right",
         va="top",
         fontsize=SMALL_SIZE,
         color=INK,
         linespacing=1.25,
         bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.0},
         zorder=6,
+    )
+    if clear:
+        clear_lines(ax, text.count("\n") + 1)
+
+
+def clear_lines(ax: Axes, lines: int) -> None:
+    """Keep the top of a panel free for so many lines of small text, once its height is known."""
+    needed = (lines * SMALL_SIZE * 1.25 + 5) / 72
+
+    def raise_top() -> None:
+        height = ax.get_window_extent().height / ax.figure.dpi
+        headroom(ax, min(0.6, needed / height))
+
+    later(ax, raise_top)
+
+
+def legend_below(ax: Axes, *, handles: Sequence[object] | None = None, columns: int = 1) -> None:
+    """A legend under the panel's x label, where no curve can run through it."""
+    if handles is None:
+        handles = ax.get_legend_handles_labels()[0]
+    if not handles:
+        return
+    # In points below the axis, so that it clears the label whatever the panel's height.
+    below = ScaledTranslation(0, -27 / 72, ax.figure.dpi_scale_trans)
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + below,
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=2.2,
+        ncols=columns,
+        columnspacing=1.2,
     )
 
 

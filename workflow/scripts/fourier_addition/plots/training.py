@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.plots import theme
 
@@ -44,17 +43,10 @@ def draw_training(
         )
     ax.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 102))
     ax.margins(x=0.02)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    theme.ticks(ax.xaxis, 6, whole=True)
     if not arms:
         theme.empty(ax, "no training history to show")
     return curves
-
-
-def legend_below(figure: Figure, ax: Axes, *, columns: int = 1) -> None:
-    """The panel's legend under the figure, where no curve can run through it."""
-    handles, labels = ax.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=theme.SMALL_SIZE)
 
 
 @theme.themed
@@ -78,7 +70,7 @@ def plot_training(
     figure, axes = theme.panels(1, 1, height=2.6)
     curves = draw_training(axes[0, 0], table, names=names, colours=colours)
     axes[0, 0].set_ylabel(ylabel)
-    legend_below(figure, axes[0, 0])
+    theme.legend_below(axes[0, 0])
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn([("a", curves)])
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.plots import theme
 from fourier_addition.plots.heatmap import window_rows
@@ -123,7 +122,7 @@ def plot_waves_and_sum(
         theme.empty(total, "no component to sum")
     total.set_title("their sum")
     total.set(xlabel="number", ylabel="logit")
-    total.yaxis.set_major_locator(MaxNLocator(5))
+    theme.ticks(total.yaxis, 5)
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn([("a", shown), ("b", summed)])
 
@@ -184,6 +183,6 @@ def plot_longest_wave(
     else:
         theme.empty(ax, "no component to show")
     ax.set(xlabel="number", ylabel="logit")
-    ax.yaxis.set_major_locator(MaxNLocator(5))
+    theme.ticks(ax.yaxis, 5)
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn([("a", shown)])

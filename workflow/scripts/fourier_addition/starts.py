@@ -7,6 +7,7 @@ import torch
 
 from fourier_addition.errors import UserError
 from fourier_addition.models import ModelView, load_model, scratch_model
+from fourier_addition.numbers import NumberSpace, tokenizer_number_space
 
 EMBEDDINGS = ("pretrained", "random", "shuffled", "fourier")
 
@@ -64,15 +65,18 @@ def start_model(
     start: str,
     embedding: str | None,
     frozen: bool,
-    number_ids: np.ndarray,
+    form: str,
+    numbers: int,
     seed: int,
     device: str,
-) -> ModelView:
-    """The model that a run trains from.
+) -> tuple[ModelView, NumberSpace]:
+    """The model that a run trains from, and its number space.
 
-    start: `pretrained` keeps the directory's weights, `scratch` draws all of them from the seed.
-    embedding: with `scratch`, a key of `EMBEDDINGS` that replaces the token embedding; tied
-    models share it with the unembedding. frozen: it does not train.
+    directory: a Hugging Face directory. start: `pretrained` keeps its weights, `scratch` draws all
+    of them from the seed. embedding: with `scratch`, a key of `EMBEDDINGS` that replaces the token
+    embedding; tied models share it with the unembedding. frozen: it does not train.
+    form, numbers: answer form and size p of the number space. Raises UserError when the tokenizer
+    lacks a number, and for an unknown start or embedding.
     """
     if start == "pretrained":
         view = load_model(directory, device=device)
@@ -80,14 +84,15 @@ def start_model(
         view = scratch_model(directory, seed=seed, device=device)
     else:
         raise UserError(f"Start '{start}' is not known; it is one of pretrained, scratch.")
+    space = tokenizer_number_space(view.tokenizer, form).first(numbers)
     if embedding is not None:
         if start != "scratch":
             raise UserError("`embedding` replaces the token embedding of a run from scratch only.")
         donor = load_model(directory, device="cpu").embedding_parameter().detach().float()
         parameter = view.embedding_parameter()
-        replacement = donor_embedding(embedding, donor, number_ids, parameter.detach().cpu().float(), seed)
+        replacement = donor_embedding(embedding, donor, space.ids, parameter.detach().cpu().float(), seed)
         with torch.no_grad():
             parameter.copy_(replacement.to(parameter))
     if frozen:
         view.embedding_parameter().requires_grad_(False)
-    return view
+    return view, space

@@ -72,6 +72,12 @@ class Lines:
         return len(self.encoded)
 
 
+def lines_of(view: ModelView, examples: pd.DataFrame, split: str) -> Lines:
+    """The lines of one split of a dataset (columns prompt, answer, split)."""
+    rows = examples[examples["split"] == split]
+    return Lines(view.encode(rows["prompt"].tolist()), rows["answer"].to_numpy())
+
+
 class LengthBuckets:
     """Lines grouped by length and reading position, as stacked tensors on one device."""
 
@@ -132,10 +138,14 @@ def line_loss(
 
 @torch.no_grad()
 def evaluate(
-    view: ModelView, buckets: LengthBuckets, number_ids: torch.Tensor, batch_size: int
+    view: ModelView, buckets: LengthBuckets, number_ids: np.ndarray | torch.Tensor, batch_size: int = 256
 ) -> dict[str, float]:
-    """Accuracy (exact, within 2, within 10; predictions over numbers) and mean loss of the answer."""
+    """How well the answers of some lines are predicted, over the numbers.
+
+    Returns examples, loss (mean, in nats), accuracy, within_2, within_10 (fractions).
+    """
     view.model.eval()
+    number_ids = torch.as_tensor(number_ids, dtype=torch.long, device=view.device)
     errors, loss, count = [], 0.0, 0
     for position, ids, answers in buckets.batches(batch_size, None):
         logits = view.forward_number_logits(ids, position, number_ids)
@@ -144,11 +154,17 @@ def evaluate(
         count += len(answers)
     error = torch.cat(errors).cpu().numpy()
     return {
-        "validation_loss": loss / count,
+        "examples": count,
+        "loss": loss / count,
         "accuracy": float(np.mean(error == 0)),
         "within_2": float(np.mean(error <= 2)),
         "within_10": float(np.mean(error <= 10)),
     }
+
+
+def _validation(view: ModelView, buckets: LengthBuckets, ids: torch.Tensor) -> dict[str, float]:
+    found = evaluate(view, buckets, ids)
+    return {"validation_loss": found["loss"], **{k: found[k] for k in ("accuracy", "within_2", "within_10")}}
 
 
 class Resumable:
@@ -242,7 +258,7 @@ def fit(
             torch.cuda.set_rng_state(saved["cuda_generator"])
         history = saved["history"]
     else:
-        start = evaluate(view, held_out, ids, settings.batch_size)
+        start = _validation(view, held_out, ids)
         rate = settings.learning_rate
         history = [{"epoch": 0, "step": 0, "train_loss": math.nan, **start, "learning_rate": rate}]
     last_saved = time.monotonic()
@@ -263,7 +279,7 @@ def fit(
                 f"({settings.learning_rate}); the state of the last saved epoch is kept."
             )
         row = {"epoch": epoch + 1, "step": step, "train_loss": train_loss}
-        row |= evaluate(view, held_out, ids, settings.batch_size)
+        row |= _validation(view, held_out, ids)
         row["learning_rate"] = settings.learning_rate * (1 - step / steps)
         history.append(row)
         on_epoch(row)

@@ -1,0 +1,81 @@
+# Activations at the reading position, and the number rows of each model's embeddings.
+
+
+def number_params(wildcards):
+    """Numbers and answer form of a run's task."""
+    task = task_of(config, run_of(wildcards)["task"])
+    return {"numbers": task.numbers, "answer": task.answer}
+
+
+rule capture:
+    input:
+        checkpoint=layout.run("{run}", "checkpoint.json"),
+        dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
+    output:
+        store=directory(layout.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.zarr")),
+        manifest=layout.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.json"),
+    log:
+        "logs/runs/{run}/capture-{shard}.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=120,
+    params:
+        code=digest("capture.py"),
+        numbers=number_params,
+        capture=config["capture"],
+        examples=lambda wildcards: layout.shards(config, run_of(wildcards)["task"])[
+            int(wildcards.shard)
+        ],
+    script:
+        "../scripts/capture.py"
+
+
+rule readout_run:
+    input:
+        checkpoint=layout.run("{run}", "checkpoint.json"),
+    output:
+        store=directory(layout.run("{run}", "readout.zarr")),
+        manifest=layout.run("{run}", "readout.json"),
+        example=layout.run("{run}", "example.parquet"),
+    log:
+        "logs/runs/{run}/readout.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=digest("readout_run.py"),
+        numbers=number_params,
+        task=lambda wildcards: config["tasks"][run_of(wildcards)["task"]],
+        task_name=lambda wildcards: run_of(wildcards)["task"],
+        norm=config["analysis"]["norm"],
+    script:
+        "../scripts/readout_run.py"
+
+
+rule readout_model:
+    input:
+        model=layout.model("{model}") + ".json",
+    output:
+        store=directory(layout.embedding("{model}", "readout.zarr")),
+        manifest=layout.embedding("{model}", "readout.json"),
+    log:
+        "logs/embeddings/{model}/readout.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=digest("readout_model.py"),
+        numbers=lambda wildcards: {
+            key: config["embeddings"][wildcards.model][key] for key in ("numbers", "answer")
+        },
+    script:
+        "../scripts/readout_model.py"

@@ -1,0 +1,93 @@
+# Configuration check and helpers that every rule file uses.
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = Path(workflow.basedir).resolve()
+SCRIPTS = (SCRIPTS.parent if SCRIPTS.name == "workflow" else SCRIPTS) / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from fourier_addition import layout
+from fourier_addition.config import instance, instances, task_of, tau_of, validated
+from fourier_addition.digest import code_digest
+from fourier_addition.errors import UserError
+from fourier_addition.figures import views
+from fourier_addition.storage import sha256_file
+
+try:
+    config = validated(config)
+    VIEWS = views(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+INSTANCES = instances(config)
+PRETRAINED_MODELS = [
+    name
+    for name, entry in config["models"].items()
+    if "pretrain" in entry["sources"][0]
+]
+FETCHED_MODELS = [name for name in config["models"] if name not in PRETRAINED_MODELS]
+CAPTURE_SPLIT = config["capture"]["split"]
+
+
+def alternatives(names):
+    """A pattern that matches exactly these names; one that matches nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def digest(script):
+    """Digest of a script and all local code that it reaches, the rule's `code` parameter."""
+    try:
+        return code_digest(script, SCRIPTS)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def visible_gpus():
+    """GPUs of this machine, without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+# Torch rules ask for a GPU. Where the jobs run on this machine, the limit is what it has: 0 lets
+# them run on the CPU side by side, 1 lets one at a time have the GPU. On a cluster the profile
+# decides, and `--resources gpu=N` always wins.
+if workflow.local_exec and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", visible_gpus())
+
+
+def run_of(wildcards):
+    """Configuration of the run that a `run` wildcard names."""
+    return config["runs"][INSTANCES[wildcards.run][0]]
+
+
+def task_numbers(wildcards):
+    """p of the task of a run."""
+    return task_of(config, run_of(wildcards)["task"]).numbers
+
+
+def final_output():
+    """Every figure and table of the configuration."""
+    files = [layout.figure(name, suffix) for name in VIEWS for suffix in ("pdf", "png", "csv")]
+    files += [
+        layout.table(name, suffix) for name in config["tables"] for suffix in ("csv", "md", "tex")
+    ]
+    return files
+
+
+wildcard_constraints:
+    run=alternatives(INSTANCES),
+    model=alternatives(config["models"]),
+    task=alternatives(config["tasks"]),
+    figure=alternatives(VIEWS),
+    shard=r"\d+",

@@ -1,0 +1,22 @@
+# Examples of each task: pairs, templates, splits.
+
+
+rule dataset:
+    output:
+        layout.dataset("{task}"),
+    log:
+        "logs/datasets/{task}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=digest("dataset.py"),
+        task=lambda wildcards: {
+            key: value
+            for key, value in config["tasks"][wildcards.task].items()
+            if key != "running_example"
+        },
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../scripts/dataset.py"

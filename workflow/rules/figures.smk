@@ -1,0 +1,39 @@
+# Figures: views on runs. One rule a family, so that an edit redraws that family only.
+
+
+def views_of(family):
+    return [name for name, view in VIEWS.items() if view.family == family]
+
+
+for family in sorted({view.family for view in VIEWS.values()}):
+
+    rule:
+        name:
+            f"figure_{family}"
+        input:
+            unpack(lambda wildcards: VIEWS[wildcards.figure].inputs),
+        output:
+            pdf=layout.figure("{figure}", "pdf"),
+            png=report(
+                layout.figure("{figure}", "png"),
+                caption=f"../report/{family}.rst",
+                category="Figures",
+                labels={"figure": "{figure}"},
+            ),
+            csv=layout.figure("{figure}", "csv"),
+        log:
+            "logs/figures/{figure}.log",
+        wildcard_constraints:
+            figure=alternatives(views_of(family)),
+        conda:
+            "../../envs/figures.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=digest(f"figure_{family}.py"),
+            kind=lambda wildcards: VIEWS[wildcards.figure].kind,
+            options=lambda wildcards: VIEWS[wildcards.figure].options,
+            caption=lambda wildcards: VIEWS[wildcards.figure].caption,
+        script:
+            f"../scripts/figure_{family}.py"

@@ -1,0 +1,91 @@
+# Fourier decomposition over the number axis: module logits, single examples, embeddings.
+
+
+def run_captures(suffix):
+    """Input function: a run's captured activations."""
+
+    def paths(wildcards):
+        return layout.captures(config, *INSTANCES[wildcards.run], suffix)
+
+    return paths
+
+
+def readout_of(wildcards):
+    """Manifest of the number rows of a model under `embeddings`, or of a run."""
+    if wildcards.name in INSTANCES:
+        return layout.run(wildcards.name, "readout.json")
+    return layout.embedding(wildcards.name, "readout.json")
+
+
+rule lens:
+    input:
+        captures=run_captures("json"),
+    output:
+        accuracy=layout.run("{run}", "lens.parquet"),
+        predictions=layout.run("{run}", "predictions.parquet"),
+    log:
+        "logs/runs/{run}/lens.log",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=digest("lens.py"),
+    script:
+        "../scripts/lens.py"
+
+
+rule spectra:
+    input:
+        captures=run_captures("json"),
+        readout=layout.run("{run}", "readout.json"),
+        example=layout.run("{run}", "example.parquet"),
+    output:
+        modules=layout.run("{run}", "spectra.parquet"),
+        example=layout.run("{run}", "example-spectra.parquet"),
+        waves=layout.run("{run}", "waves.parquet"),
+    log:
+        "logs/runs/{run}/spectra.log",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=digest("spectra.py"),
+        analysis={
+            key: value
+            for key, value in config["analysis"].items()
+            if key in ("basis", "norm", "average", "seed") or key.startswith("null_")
+        },
+    script:
+        "../scripts/spectra.py"
+
+
+rule embedding:
+    input:
+        readout=readout_of,
+    output:
+        spectrum=layout.embedding("{name}", "spectrum.parquet"),
+        clusters=layout.embedding("{name}", "clusters.parquet"),
+        probes=layout.embedding("{name}", "probes.parquet"),
+    log:
+        "logs/embeddings/{name}/embedding.log",
+    wildcard_constraints:
+        name=alternatives([*config["embeddings"], *INSTANCES]),
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=digest("embedding.py"),
+        analysis={
+            key: value
+            for key, value in config["analysis"].items()
+            if key in ("basis", "clusters", "perplexity", "probe_moduli", "seed")
+            or key.startswith("null_")
+        },
+    script:
+        "../scripts/embedding.py"

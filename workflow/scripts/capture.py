@@ -1,0 +1,39 @@
+"""Capture one shard of a run's activations at the reading position."""
+
+import pandas as pd
+from fourier_addition.job import job, mock_snakemake, pick_device, progress
+from fourier_addition.provenance import directory_of, provenance
+from fourier_addition.storage import write_manifest
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("capture", run="mini.finetuned.seed0", shard="0")
+
+with job(snakemake):
+    from fourier_addition.capture import capture
+    from fourier_addition.models import load_model
+    from fourier_addition.numbers import tokenizer_number_space
+
+    device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
+    settings, numbers = snakemake.params.capture, snakemake.params.numbers
+    examples = pd.read_parquet(snakemake.input.dataset)
+    first, end = snakemake.params.examples
+    rows = examples[examples["split"] == settings["split"]].iloc[first:end]
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    space = tokenizer_number_space(view.tokenizer, numbers["answer"]).first(numbers["numbers"])
+    arrays = capture(
+        view,
+        rows["prompt"].tolist(),
+        rows[["example", "a", "b", "answer", "template"]].rename(columns={"example": "dataset_example"}),
+        space.ids,
+        snakemake.output.store,
+        batch_size=settings["batch_size"],
+        block=settings["block"],
+        dtype=settings["dtype"],
+        progress=progress,
+    )
+    write_manifest(
+        snakemake.output.manifest,
+        snakemake.output.store,
+        provenance=provenance(snakemake, device=device),
+        arrays=arrays,
+    )

@@ -1,0 +1,62 @@
+"""Where every result lies. The only place that knows paths below `results/`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fourier_addition.config import instance, task_of
+from fourier_addition.tasks import SPLITS, pairs, split_sizes
+
+RESULTS = "results"
+
+
+def model(name: str) -> str:
+    """Directory of a fetched or pre-trained model; its manifest is this plus `.json`."""
+    return f"{RESULTS}/models/{name}"
+
+
+def dataset(task: str) -> str:
+    """Table of a task's examples."""
+    return f"{RESULTS}/datasets/{task}.parquet"
+
+
+def run(name: str, file: str) -> str:
+    """A file of one run with one seed; name is an instance name or a wildcard pattern."""
+    return f"{RESULTS}/runs/{name}/{file}"
+
+
+def embedding(name: str, file: str) -> str:
+    """A file about one number embedding: of a model, or of a run's instance."""
+    return f"{RESULTS}/embeddings/{name}/{file}"
+
+
+def figure(panel: str, suffix: str) -> str:
+    """One of a figure's files."""
+    return f"{RESULTS}/figures/{panel}.{suffix}"
+
+
+def table(name: str, suffix: str) -> str:
+    """One of a table's files."""
+    return f"{RESULTS}/tables/{name}.{suffix}"
+
+
+def split_size(config: Mapping[str, Any], task: str, split: str) -> int:
+    """Number of examples in a split of a task."""
+    chosen = task_of(config, task)
+    return split_sizes(len(pairs(chosen)), chosen.fractions)[SPLITS.index(split)]
+
+
+def shards(config: Mapping[str, Any], task: str) -> list[tuple[int, int]]:
+    """Capture jobs of the captured split: (first example, one past the last) of each."""
+    count = split_size(config, task, config["capture"]["split"])
+    size = config["capture"]["shard"]
+    return [(i * size, min((i + 1) * size, count)) for i in range(math.ceil(count / size))]
+
+
+def captures(config: Mapping[str, Any], name: str, seed: int, suffix: str) -> list[str]:
+    """Zarr stores (`zarr`) or manifests (`json`) of one run's captured activations."""
+    count = len(shards(config, config["runs"][name]["task"]))
+    split = config["capture"]["split"]
+    return [run(instance(name, seed), f"activations/{split}/{i}.{suffix}") for i in range(count)]

@@ -1,0 +1,15 @@
+"""Logit-lens accuracy by layer and the model's predictions, from captured activations."""
+
+from fourier_addition.activations import open_capture
+from fourier_addition.job import job, mock_snakemake
+from fourier_addition.lens import lens_accuracy, predictions
+from fourier_addition.provenance import directory_of
+from fourier_addition.storage import write_parquet
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("lens", run="mini.finetuned.seed0")
+
+with job(snakemake):
+    capture = open_capture([directory_of(path, ".zarr") for path in snakemake.input.captures])
+    write_parquet(lens_accuracy(capture), snakemake.output.accuracy)
+    write_parquet(predictions(capture), snakemake.output.predictions)

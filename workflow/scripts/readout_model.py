@@ -1,0 +1,25 @@
+"""Number rows of a model's embeddings, as the model comes."""
+
+from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.provenance import directory_of, provenance
+from fourier_addition.storage import write_manifest
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("readout_model", model="minilm")
+
+with job(snakemake):
+    from fourier_addition.models import load_model
+    from fourier_addition.numbers import tokenizer_number_space
+    from fourier_addition.readout import write_readout
+
+    device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
+    numbers = snakemake.params.numbers
+    view = load_model(directory_of(snakemake.input.model), device=device)
+    space = tokenizer_number_space(view.tokenizer, numbers["answer"]).first(numbers["numbers"])
+    arrays = write_readout(view, space.ids, snakemake.output.store)
+    write_manifest(
+        snakemake.output.manifest,
+        snakemake.output.store,
+        provenance=provenance(snakemake, device=device),
+        arrays=arrays,
+    )

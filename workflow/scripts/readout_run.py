@@ -1,0 +1,33 @@
+"""Number rows of a trained run's embeddings, and the running example's logits."""
+
+from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.provenance import directory_of, provenance
+from fourier_addition.storage import write_manifest, write_parquet
+from fourier_addition.tasks import Task, question
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("readout_run", run="mini.finetuned.seed0")
+
+with job(snakemake) as log:
+    from fourier_addition.capture import running_example
+    from fourier_addition.models import load_model
+    from fourier_addition.numbers import tokenizer_number_space
+    from fourier_addition.readout import write_readout
+
+    device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
+    numbers = snakemake.params.numbers
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    space = tokenizer_number_space(view.tokenizer, numbers["answer"]).first(numbers["numbers"])
+    task = Task.from_config(snakemake.params.task_name, snakemake.params.task)
+    a, b = snakemake.params.task["running_example"]
+    prompt = question(task, len(task.templates) - 1, a, b)
+    log.info("running example: %r", prompt)
+    example = running_example(view, prompt, space.ids, norm=snakemake.params.norm)
+    write_parquet(example.assign(a=a, b=b, answer=int(task.apply(a, b))), snakemake.output.example)
+    arrays = write_readout(view, space.ids, snakemake.output.store)
+    write_manifest(
+        snakemake.output.manifest,
+        snakemake.output.store,
+        provenance=provenance(snakemake, device=device),
+        arrays=arrays,
+    )

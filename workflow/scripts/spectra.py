@@ -1,0 +1,21 @@
+"""Fourier spectra of module logits, of the running example, and the waves of its final logits."""
+
+import pandas as pd
+from fourier_addition.activations import open_capture
+from fourier_addition.job import job, mock_snakemake
+from fourier_addition.provenance import directory_of
+from fourier_addition.readout import read_readout
+from fourier_addition.spectra import example_spectra, final_waves, module_spectra
+from fourier_addition.storage import write_parquet
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("spectra", run="mini.finetuned.seed0")
+
+with job(snakemake):
+    analysis = snakemake.params.analysis
+    capture = open_capture([directory_of(path, ".zarr") for path in snakemake.input.captures])
+    readout = read_readout(directory_of(snakemake.input.readout, ".zarr"))
+    example = pd.read_parquet(snakemake.input.example)
+    write_parquet(module_spectra(capture, readout, analysis), snakemake.output.modules)
+    write_parquet(example_spectra(example, analysis), snakemake.output.example)
+    write_parquet(final_waves(example, analysis), snakemake.output.waves)

@@ -3,51 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fourier_addition import layout
 from fourier_addition.config import instance, task_of, tau_of
 from fourier_addition.errors import UserError
 
-
-@dataclass(frozen=True)
-class Panel:
-    """One file of a figure: its kind and the options that differ from the kind's."""
-
-    suffix: str
-    kind: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-PAPER: dict[str, tuple[Panel, ...]] = {
-    "figure-1": (Panel("a", "lens"), Panel("bc", "heatmap")),
-    "figure-2": (Panel("", "example-spectrum"),),
-    "figure-3": (Panel("", "mean-spectra", {"layers": 16}),),
-    "figure-4": (Panel("", "waves-sum", {"top": 5}),),
-    "figure-5": (Panel("a", "embedding"), Panel("b", "clusters")),
-    "figure-6": (Panel("", "mean-spectra", {"layers": 16}),),
-    "figure-7": (Panel("a", "embedding"), Panel("b", "training")),
-    "figure-8": (Panel("", "spectra-comparison"),),
-    "figure-9": (Panel("", "mean-spectra"),),
-    "figure-10": (Panel("", "low-spectra", {"layers": 16}),),
-    "figure-11": (Panel("", "single-component"),),
-    "figure-12": (Panel("", "kept-errors"),),
-    "figure-13": (Panel("", "waves-band", {"top": 10}),),
-    "figure-14": (Panel("", "waves-longest"),),
-    "figure-15": (Panel("", "embedding"),),
-    "figure-16": (Panel("", "mean-spectra"),),
-    "figure-17": (Panel("", "heatmap", {"layers": 16}),),
-    "figure-18": (Panel("", "mean-spectra"),),
-    "figure-19": (Panel("", "mean-spectra"),),
-    "figure-20": (Panel("", "logits"),),
-    "figure-21": (Panel("", "filtered-errors"),),
-    "figure-22": (Panel("", "heatmap", {"layers": 16}),),
-    "figure-23": (Panel("", "errors"),),
+PAPER: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "figure-1": ("lens-and-heatmaps", {}),
+    "figure-2": ("example-spectrum", {"top": 10}),
+    "figure-3": ("mean-spectra", {"layers": 16}),
+    "figure-4": ("waves-sum", {"top": 5}),
+    "figure-5": ("embedding-and-clusters", {}),
+    "figure-6": ("mean-spectra", {"layers": 16}),
+    "figure-7": ("embedding-and-training", {}),
+    "figure-8": ("spectra-comparison", {}),
+    "figure-9": ("mean-spectra", {}),
+    "figure-10": ("low-spectra", {"layers": 16}),
+    "figure-11": ("single-component", {}),
+    "figure-12": ("kept-errors", {}),
+    "figure-13": ("waves-band", {"top": 10}),
+    "figure-14": ("waves-longest", {}),
+    "figure-15": ("embedding", {}),
+    "figure-16": ("mean-spectra", {}),
+    "figure-17": ("heatmap", {"layers": 16}),
+    "figure-18": ("mean-spectra", {}),
+    "figure-19": ("mean-spectra", {}),
+    "figure-20": ("logits", {}),
+    "figure-21": ("filtered-errors", {}),
+    "figure-22": ("heatmap", {"layers": 16}),
+    "figure-23": ("errors", {}),
 }
-"""The paper's figures; the numbers are the camera-ready's."""
+"""The paper's figures (numbers of the camera-ready): kind and the options that it sets."""
 
 FAMILIES: dict[str, str] = {
+    "lens-and-heatmaps": "pairs",
+    "embedding-and-clusters": "pairs",
+    "embedding-and-training": "pairs",
     "lens": "lens",
     "heatmap": "heatmap",
     "logits": "logits",
@@ -77,6 +70,7 @@ FAMILIES: dict[str, str] = {
 
 NEEDS = {
     "one run": [
+        "lens-and-heatmaps",
         "lens",
         "heatmap",
         "logits",
@@ -96,16 +90,16 @@ NEEDS = {
         "periods",
     ],
     "runs": ["training", "arms", "spectra-comparison", "digit-ranges"],
-    "embeddings": ["embedding", "clusters", "probes"],
+    "embeddings": ["embedding", "clusters", "probes", "embedding-and-clusters"],
+    "runs and embeddings": ["embedding-and-training"],
 }
 
 
 @dataclass(frozen=True)
 class View:
-    """One figure file: inputs by name (paths), options for the plot, words for the report."""
+    """One figure: inputs by name (paths), options for the plot, words for the report."""
 
     name: str
-    figure: str
     kind: str
     inputs: Mapping[str, Any]
     options: Mapping[str, Any]
@@ -117,37 +111,28 @@ class View:
         return FAMILIES[self.kind]
 
 
-def _entries(config: Mapping[str, Any]) -> dict[str, tuple[str, Panel, Mapping[str, Any]]]:
-    """Every figure file: name -> (figure, panel, configuration entry)."""
-    found = {}
-    for name, entry in config["figures"].items():
-        if name in PAPER:
-            if "kind" in entry:
-                raise UserError(f"Config key `figures.{name}.kind`: the paper's figures have their kind.")
-            panels = PAPER[name]
-        elif entry.get("kind") in FAMILIES:
-            panels = (Panel("", entry["kind"]),)
-        elif "kind" in entry:
-            raise UserError(f"Config key `figures.{name}.kind` must be one of {', '.join(FAMILIES)}.")
-        else:
-            raise UserError(
-                f"Config key `figures.{name}` is not a figure of the paper (figure-1 to figure-23) "
-                f"and has no `kind`; kinds are {', '.join(FAMILIES)}."
-            )
-        for panel in panels:
-            found[name + panel.suffix] = (name, panel, entry)
-    return found
+def _kind(name: str, entry: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Kind of a figure and the options that come with it."""
+    if name in PAPER:
+        if "kind" in entry:
+            raise UserError(f"Config key `figures.{name}.kind`: the paper's figures have their kind.")
+        return PAPER[name]
+    if "kind" not in entry:
+        raise UserError(
+            f"Config key `figures.{name}` is not a figure of the paper (figure-1 to figure-23) "
+            f"and has no `kind`; kinds are {', '.join(FAMILIES)}."
+        )
+    if entry["kind"] not in FAMILIES:
+        raise UserError(f"Config key `figures.{name}.kind` must be one of {', '.join(FAMILIES)}.")
+    return entry["kind"], {}
 
 
 def views(config: Mapping[str, Any]) -> dict[str, View]:
-    """Every figure file of a checked configuration, by name.
+    """Every figure of a checked configuration, by name.
 
     Raises UserError that names the figure when it lacks the run or embedding that it shows.
     """
-    return {
-        name: _view(config, name, figure, panel, entry)
-        for name, (figure, panel, entry) in _entries(config).items()
-    }
+    return {name: _view(config, name, entry) for name, entry in config["figures"].items()}
 
 
 def _label(config: Mapping[str, Any], name: str) -> str:
@@ -155,14 +140,14 @@ def _label(config: Mapping[str, Any], name: str) -> str:
     return entry.get("label", name)
 
 
-def _view(config: Mapping[str, Any], name: str, figure: str, panel: Panel, entry: Mapping[str, Any]) -> View:
-    kind, seed = panel.kind, entry["seed"]
-    options = {**panel.options, **{k: entry[k] for k in _OPTIONS if k in entry}, "note": config["note"]}
-    caption = {"figure": figure, "kind": kind, "analysis": config["analysis"], "note": config["note"]}
+def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> View:
+    kind, preset = _kind(name, entry)
+    seed = entry["seed"]
+    options = {**preset, **{key: entry[key] for key in _OPTIONS if key in entry}, "note": config["note"]}
+    shown: list[str] = []
+    inputs: dict[str, Any] = {}
     if kind in NEEDS["one run"]:
-        if "run" not in entry:
-            raise UserError(f"Config key `figures.{figure}.run` is missing: this figure shows one run.")
-        run = entry["run"]
+        run = _wanted(entry, name, "run", "this figure shows one run")
         task = task_of(config, config["runs"][run]["task"])
         a, b = config["tasks"][task.name]["running_example"]
         options |= {
@@ -171,64 +156,87 @@ def _view(config: Mapping[str, Any], name: str, figure: str, panel: Panel, entry
             "numbers": task.numbers,
             "lens_norm": config["analysis"]["lens_norm"],
         }
-        caption |= {"run": run, "label": _label(config, run), "example": [a, b], "tau": options["tau"]}
-        return View(name, figure, kind, _one_run(config, kind, run, seed), options, caption)
-    if kind in NEEDS["runs"]:
-        if "runs" not in entry:
-            raise UserError(f"Config key `figures.{figure}.runs` is missing: this figure compares runs.")
-        runs = entry["runs"]
-        options["labels"] = {run: _label(config, run) for run in runs}
-        caption |= {"label": ", ".join(options["labels"].values())}
-        return View(name, figure, kind, _many_runs(config, kind, runs, seed), options, caption)
-    if "embeddings" not in entry:
-        raise UserError(f"Config key `figures.{figure}.embeddings` is missing: this figure shows embeddings.")
-    names = {each: _embedding_name(config, each, seed) for each in entry["embeddings"]}
-    options["labels"] = {each: _label(config, each) for each in names}
-    caption |= {"label": ", ".join(options["labels"].values())}
-    file = {"embedding": "spectrum", "clusters": "clusters", "probes": "probes"}[kind]
-    inputs = {"tables": [layout.embedding(place, f"{file}.parquet") for place in names.values()]}
-    return View(name, figure, kind, inputs, {**options, "names": list(names)}, caption)
+        shown = [run]
+        inputs = {key: layout.run(instance(run, seed), file) for key, file in _ONE_RUN[kind].items()}
+    if kind in NEEDS["runs"] + NEEDS["runs and embeddings"]:
+        runs = _wanted(entry, name, "runs", "this figure compares runs")
+        shown += runs
+        inputs |= _many_runs(config, kind, runs, seed)
+    if kind in NEEDS["embeddings"] + NEEDS["runs and embeddings"]:
+        names = _wanted(entry, name, "embeddings", "this figure shows number embeddings")
+        places = [instance(each, seed) if each in config["runs"] else each for each in names]
+        shown += names
+        options["names"] = names
+        inputs |= {
+            key: [layout.embedding(place, file) for place in places] for key, file in _EMBEDDING[kind].items()
+        }
+    options["labels"] = {each: _label(config, each) for each in shown}
+    caption = {
+        "figure": name,
+        "kind": kind,
+        "shown": ", ".join(options["labels"].values()),
+        "note": config["note"],
+        **{key: config["analysis"][key] for key in ("basis", "tau", "cut", "norm", "average")},
+    }
+    return View(name, kind, inputs, options, caption)
+
+
+def _wanted(entry: Mapping[str, Any], name: str, key: str, why: str) -> Any:
+    if key not in entry:
+        raise UserError(f"Config key `figures.{name}.{key}` is missing: {why}.")
+    return entry[key]
 
 
 _OPTIONS = ("layers", "layer", "max_component", "top", "window")
 
 
-def _embedding_name(config: Mapping[str, Any], name: str, seed: int) -> str:
-    return instance(name, seed) if name in config["runs"] else name
+_ONE_RUN: dict[str, dict[str, str]] = {
+    "lens-and-heatmaps": {"lens": "lens.parquet", "example": "example.parquet"},
+    "lens": {"table": "lens.parquet"},
+    "heatmap": {"table": "example.parquet"},
+    "logits": {"table": "example.parquet"},
+    "example-spectrum": {"table": "example-spectra.parquet"},
+    "mean-spectra": {"table": "spectra.parquet"},
+    "low-spectra": {"table": "spectra.parquet"},
+    "waves-sum": {"table": "waves.parquet"},
+    "waves-band": {"table": "waves.parquet"},
+    "waves-longest": {"table": "waves.parquet"},
+    "errors": {"table": "predictions.parquet"},
+    "filtered-errors": {"table": "ablation/all/predictions.parquet"},
+    "kept-errors": {"table": "ablation/all/predictions.parquet"},
+    "single-component": {"table": "ablation/all/predictions.parquet"},
+    "table": {"table": "ablation/all/summary.parquet"},
+    "layers": {"table": "ablation/all/summary.parquet"},
+    "tau": {"table": "ablation/all/summary.parquet"},
+    "periods": {"table": "ablation/all/summary.parquet"},
+}
+"""Inputs of figures that show one run: files of the run."""
 
-
-def _one_run(config: Mapping[str, Any], kind: str, run: str, seed: int) -> dict[str, Any]:
-    """Inputs of a figure that shows one run."""
-    file = {
-        "lens": "lens.parquet",
-        "heatmap": "example.parquet",
-        "logits": "example.parquet",
-        "example-spectrum": "example-spectra.parquet",
-        "mean-spectra": "spectra.parquet",
-        "low-spectra": "spectra.parquet",
-        "waves-sum": "waves.parquet",
-        "waves-band": "waves.parquet",
-        "waves-longest": "waves.parquet",
-        "errors": "predictions.parquet",
-        "filtered-errors": "ablation/errors.parquet",
-        "kept-errors": "ablation/errors.parquet",
-        "single-component": "ablation/kept.parquet",
-        "table": "ablation/table.parquet",
-        "layers": "ablation/sweeps.parquet",
-        "tau": "ablation/sweeps.parquet",
-        "periods": "ablation/sweeps.parquet",
-    }[kind]
-    return {"table": layout.run(instance(run, seed), file)}
+_EMBEDDING: dict[str, dict[str, str]] = {
+    "embedding": {"spectra": "spectrum.parquet"},
+    "embedding-and-clusters": {"spectra": "spectrum.parquet", "clusters": "clusters.parquet"},
+    "embedding-and-training": {"spectra": "spectrum.parquet"},
+    "clusters": {"clusters": "clusters.parquet"},
+    "probes": {"probes": "probes.parquet"},
+}
+"""Inputs of figures that show number embeddings."""
 
 
 def _many_runs(config: Mapping[str, Any], kind: str, runs: list[str], seed: int) -> dict[str, Any]:
     """Inputs of a figure that compares runs, in the order of `runs` (and their seeds)."""
-    if kind in ("training", "arms"):
+    if kind in ("training", "arms", "embedding-and-training"):
         files = [
             layout.run(instance(run, each), "history.parquet")
             for run in runs
             for each in config["runs"][run]["seeds"]
         ]
-        return {"tables": files}
-    file = {"spectra-comparison": "spectra.parquet", "digit-ranges": "ablation/sweeps.parquet"}[kind]
-    return {"tables": [layout.run(instance(run, seed), file) for run in runs]}
+        return {"histories": files}
+    if kind == "spectra-comparison":
+        return {"tables": [layout.run(instance(run, seed), "spectra.parquet") for run in runs]}
+    return {
+        "tables": [
+            layout.run(instance(run, seed), f"ablation/{layout.slug(label)}/summary.parquet")
+            for run in runs
+            for label in config["ablations"]["digit_ranges"]
+        ]
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,11 @@ def figure(panel: str, suffix: str) -> str:
 def table(name: str, suffix: str) -> str:
     """One of a table's files."""
     return f"{RESULTS}/tables/{name}.{suffix}"
+
+
+def slug(label: str) -> str:
+    """A label as part of a path: lower case, everything but letters and digits a hyphen."""
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
 
 def split_size(config: Mapping[str, Any], task: str, split: str) -> int:

@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -50,7 +49,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    # A fixed name, so that what a killed job left is cleared by the next one and never piles up.
+    workspace = target.parent / f".{target.name}.partial"
+    shutil.rmtree(workspace, ignore_errors=True)
+    workspace.mkdir()
     temporary = workspace / target.name
     try:
         yield temporary
@@ -94,12 +96,15 @@ def sha256_file(path: str | Path) -> str:
 
 
 def content_files(directory: str | Path) -> dict[str, dict[str, Any]]:
-    """Every file below `directory`: relative path -> {bytes, sha256}, sorted."""
+    """Every file below `directory`: relative path -> {bytes, sha256}, sorted.
+
+    Snakemake's own time stamp is left out.
+    """
     root = Path(directory)
     return {
         str(path.relative_to(root)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
         for path in sorted(root.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != ".snakemake_timestamp"
     }
 
 

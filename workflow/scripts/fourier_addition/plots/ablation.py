@@ -52,9 +52,11 @@ def _draw_control(ax: Axes, place: float, row: pd.Series, *, half: float, horizo
         )
 
 
-def _legend(figure: Figure, ax: Axes, *, control: bool, reference: str | None) -> None:
+def _legend(figure: Figure, ax: Axes, *, control: bool, reference: str | None, below: float = 27.0) -> None:
     handles: list[object] = [
-        Line2D([], [], color=theme.INK, marker="o", markersize=3.5, linewidth=0.9, label="accuracy, interval")
+        Line2D(
+            [], [], color=theme.INK, marker="o", markersize=3.5, linewidth=0.9, label="accuracy and interval"
+        )
     ]
     if control:
         handles.append(Patch(color=theme.CONTROL, label=CONTROL_NAME))
@@ -71,7 +73,7 @@ def _legend(figure: Figure, ax: Axes, *, control: bool, reference: str | None) -
                 label=reference,
             )
         )
-    theme.legend_below(ax, handles=handles)
+    theme.legend_below(ax, handles=handles, columns=3 if figure.get_figwidth() > 4 else 1, below=below)
 
 
 def draw_filters(ax: Axes, table: pd.DataFrame, *, values: bool) -> pd.DataFrame:
@@ -281,13 +283,13 @@ def plot_layer_bands(
         if not len(own):
             theme.empty(ax, "not measured")
             continue
+        theme.require_unique(own, ("module", "band", "layer"), "the sweep over layers")
         layers = np.arange(own["layer"].min(), own["layer"].max() + 1)
         cells = own.pivot(index="band", columns="layer", values="accuracy").reindex(
             index=bands, columns=layers
         )
         values = 100 * cells.to_numpy(float)
         colours = theme.accuracy_map()
-        colours.set_bad(theme.CONTROL)
         image = ax.imshow(
             np.ma.masked_invalid(values),
             cmap=colours,
@@ -339,7 +341,7 @@ def plot_single_periods(
     _check(table, ("module", "component", "period", "accuracy"), "the single periods")
     modules = theme.ordered_modules(table["module"]) or ["mlp"]
     figure, axes = theme.panels(1, len(modules), height=2.3, sharey=True)
-    parts, any_control = [], False
+    parts, any_control, longest = [], False, 0
     for i, (module, ax) in enumerate(zip(modules, axes[0], strict=True)):
         own = table[table["module"] == module].sort_values("component", kind="stable")
         shown = _with_optional(own, ("low", "high", *CONTROLS))
@@ -356,12 +358,22 @@ def plot_single_periods(
             _draw_control(ax, place, row, half=0.36 if few else 0.5, horizontal=False)
         any_control = any_control or bool(shown["control_low"].notna().any())
         ax.vlines(places, 100 * shown["low"], 100 * shown["high"], color=colour, linewidth=0.9, zorder=3)
-        ax.plot(places, 100 * shown["accuracy"], "o", color=colour, markersize=3.5 if few else 2, zorder=4)
+        ax.plot(
+            places,
+            100 * shown["accuracy"],
+            "o",
+            color=colour,
+            markersize=3.5 if few else 2,
+            zorder=4,
+            clip_on=False,
+        )
         if baseline is not None:
             ax.axhline(100 * baseline, color=theme.FAINT, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0.5)
         if few:
             labels = [theme.period_text(period) for period in shown["period"]]
-            ax.set_xticks(places, labels, rotation=90 if len(labels) > 8 else 0)
+            upright = len(labels) > 8
+            longest = max(longest, *map(len, labels)) if upright else longest
+            ax.set_xticks(places, labels, rotation=90 if upright else 0)
             ax.set_xlim(-0.6, len(shown) - 0.4)
             ax.set_xlabel("period removed")
         else:
@@ -370,7 +382,9 @@ def plot_single_periods(
             theme.ticks(ax.xaxis, 6, whole=True)
             period_axis(ax, base_period(shown))
     axes[0, 0].set_ylabel("accuracy (%)")
-    _legend(figure, axes[0, 0], control=any_control, reference=None)
+    # Labels that stand upright take the room of their longest one.
+    below = 27.0 + (4.6 * (longest - 1) if longest else 0.0)
+    _legend(figure, axes[0, 0], control=any_control, reference=None, below=below)
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn(parts)
 

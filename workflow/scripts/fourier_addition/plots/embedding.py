@@ -33,8 +33,9 @@ HEIGHTS = {
 
 def draw_embedding_spectrum(ax: Axes, table: pd.DataFrame, *, height: str, max_labels: int) -> pd.DataFrame:
     """Draw one number embedding's spectrum; see `plot_embedding_spectra`. Returns what is drawn."""
+    theme.require_unique(table, ("name", "component"), "the embedding spectra")
     shown = table[list(COLUMNS)].sort_values("component", kind="stable")
-    shown = shown.assign(outlier=shown["outlier"].astype(bool))
+    shown = shown.assign(outlier=theme.flags(shown["outlier"]))
     found = shown[shown["outlier"]]
     named = found.nlargest(max_labels, "prominence").index
     shown = shown.assign(labelled=shown.index.isin(named))

@@ -31,7 +31,7 @@ def draw_errors(
     counts = counts[(counts["error"] != 0) & (counts["count"] > 0)]
     inside = counts if limit is None else counts[counts["error"].abs() <= limit]
     beyond = int(counts["count"].sum() - inside["count"].sum())
-    ax.set(xlabel="error (prediction - answer)", ylabel="wrong answers")
+    ax.set(xlabel="error (prediction − answer)", ylabel="wrong answers")
     if not len(inside):
         write_facts(ax, facts, clear=False)
         theme.empty(ax, "every prediction is right" if not len(counts) else f"no error within ±{limit}")
@@ -58,9 +58,7 @@ def draw_errors(
         theme.ticks(ax.yaxis, 5, whole=True)
     write_facts(ax, facts, extra=[f"{beyond} beyond ±{limit}"] if beyond else [])
     if highlight and multiple.any() and not multiple.all():
-        ax.legend(loc="upper left", handlelength=0.8)
-        if len(facts) + bool(beyond) < 2:
-            theme.clear_lines(ax, 2 - len(facts) - bool(beyond))
+        theme.legend_below(ax, columns=2)
     return shown
 
 

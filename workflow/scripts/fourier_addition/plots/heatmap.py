@@ -71,6 +71,7 @@ def draw_heatmaps(
 ) -> list[pd.DataFrame]:
     """Draw one panel a module with colourbars; see `plot_logit_heatmaps`. Returns what each draws."""
     theme.require(table, COLUMNS, "the logit heatmaps")
+    theme.require_unique(table, ("module", "layer", "number"), "the logit heatmaps")
     own = window_rows(table[list(COLUMNS)], answer=answer, window=window)
     own = last_layers(own[own["module"].isin(modules)], layers)
     parts = []

@@ -46,6 +46,7 @@ def plot_logits(
     Raises UserError when a column is missing or a panel's module and layer are not in the table.
     """
     theme.require(table, COLUMNS, "the logits")
+    theme.require_unique(table, ("module", "layer", "number"), "the logits")
     figure, axes = theme.panels(1, len(panels), height=2.1)
     parts = []
     for letter, ax, (module, layer) in zip("abcdefgh", axes[0], panels, strict=False):

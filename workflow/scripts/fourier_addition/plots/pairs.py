@@ -98,7 +98,7 @@ def plot_spectrum_and_training(
     Raises UserError when a column is missing or accuracy is no fraction.
     """
     theme.require(spectrum, EMBEDDING_COLUMNS, "the embedding spectrum")
-    figure, axes = theme.panels(1, 2, height=2.6)
+    figure, axes = theme.panels(1, 2, height=3.0)
     axes[0, 0].set_title(", ".join(dict.fromkeys(spectrum["name"])) or "number embedding")
     axes[0, 1].set_title("accuracy by epoch")
     drawn = draw_embedding_spectrum(axes[0, 0], spectrum, height=height, max_labels=max_labels)

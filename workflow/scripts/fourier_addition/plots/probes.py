@@ -31,7 +31,7 @@ def _looks(moduli: list[int]) -> dict[int, tuple[str, str]]:
 
 
 def _draw_layers(ax: Axes, table: pd.DataFrame, looks: dict[int, tuple[str, str]]) -> None:
-    for modulus, (colour, marker) in looks.items():
+    for i, (modulus, (colour, marker)) in enumerate(looks.items()):
         line = table[table["modulus"] == modulus].sort_values("layer", kind="stable")
         ax.fill_between(line["layer"], line["null_low"], line["null_high"], color=theme.CONTROL, linewidth=0)
         ax.plot(
@@ -39,6 +39,8 @@ def _draw_layers(ax: Axes, table: pd.DataFrame, looks: dict[int, tuple[str, str]
             line["kappa"],
             color=colour,
             marker=marker,
+            # Of different sizes, so that curves on top of one another are still seen.
+            markersize=4.6 - min(2.4, 0.8 * i),
             markevery=max(1, len(line) // 12),
             zorder=3,
         )
@@ -86,7 +88,7 @@ def plot_probes(
     bottom = min(-0.1, float(shown[["kappa", "null_low"]].min().min()) - 0.03) if len(shown) else -0.1
     parts = []
     if by_layer:
-        columns = min(2, len(distinct))
+        columns = len(distinct) if len(distinct) < 4 else 2 if len(distinct) == 4 else 3
         rows = -(-len(distinct) // columns)
         figure, axes = theme.panels(rows, columns, height=2.1, sharey=True)
         for i, (ax, name) in enumerate(zip(axes.flat, distinct, strict=False)):

@@ -11,10 +11,16 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
+from fourier_addition.errors import UserError
 from fourier_addition.plots import theme
 from fourier_addition.plots.facts import check_facts, write_facts
 
 COLUMNS = ("kept_period", "answer", "prediction", "count")
+
+
+def _same_period(periods: pd.Series | float, period: float) -> np.ndarray:
+    """Which periods are this one, allowing for a configuration that writes 3.33 for 10/3."""
+    return np.isclose(np.asarray(periods, float), period, rtol=2e-3)
 
 
 def draw_predictions(
@@ -70,19 +76,24 @@ def plot_single_component(
     """
     theme.require(table, COLUMNS, "the single components")
     facts = check_facts(facts, "the facts about single components")
+    about = pd.to_numeric(facts["label"], errors="coerce")
+    if about.isna().any():
+        wrong = facts.loc[about.isna(), "label"].iloc[0]
+        raise UserError(f"The label of a fact about single components must be a period, not '{wrong}'.")
     wanted = list(dict.fromkeys(table["kept_period"])) if periods is None else list(periods)
     columns = min(2, max(1, len(wanted)))
     rows = max(1, -(-len(wanted) // columns))
     figure, axes = theme.panels(rows, columns, height=2.7)
-    counts = table.loc[table["kept_period"].isin(wanted), "count"]
+    counts = table.loc[[any(_same_period(p, w) for w in wanted) for p in table["kept_period"]], "count"]
     largest = int(counts.max()) if len(counts) else 1
     blues = theme.count_map()
     norm = LogNorm(1, largest) if largest > 20 else Normalize(1, max(2, largest))
     colours = ScalarMappable(norm, blues)
     parts = []
     for letter, ax, period in zip("abcdefghijklmnop", axes.flat, wanted, strict=False):
-        own = facts[facts["label"].astype(float) == float(period)]
-        shown = draw_predictions(ax, table[table["kept_period"] == period], own, size=size, colours=colours)
+        own = facts[_same_period(about, period)]
+        rows_shown = table[_same_period(table["kept_period"], period)]
+        shown = draw_predictions(ax, rows_shown, own, size=size, colours=colours)
         ax.set_title(f"only T={theme.period_text(period)} kept")
         written = pd.DataFrame({"fact": own["name"], "value": own["value"]})
         parts.append((letter, pd.concat([shown, written], ignore_index=True).assign(kept_period=period)))

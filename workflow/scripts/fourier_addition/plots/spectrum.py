@@ -51,7 +51,9 @@ def draw_spectrum(
 
     table: one module and layer. Returns what is drawn, with a column `labelled`.
     """
+    theme.require_unique(table, ("module", "layer", "component"), "the spectrum")
     shown = table[list(COLUMNS)].sort_values("component", kind="stable")
+    shown = shown.assign(outlier=theme.flags(shown["outlier"]))
     if max_component is not None:
         shown = shown[shown["component"] <= max_component]
     high = shown[shown["component"] >= tau]
@@ -65,7 +67,7 @@ def draw_spectrum(
     _finish_axis(ax, shown, ylabel)
     marked = shown[shown["labelled"]]
     for outlier, face in ((True, colour), (False, "white")):
-        some = marked[marked["outlier"].astype(bool) == outlier]
+        some = marked[marked["outlier"] == outlier]
         ax.plot(
             some["component"],
             some["magnitude"],
@@ -157,11 +159,12 @@ def draw_mean_spectra(
 
     table: one module. Returns what is drawn, with a column `labelled`.
     """
+    theme.require_unique(table, ("module", "layer", "component"), "the mean spectra")
     shown = table[list(COLUMNS)].sort_values(["layer", "component"], kind="stable")
     if not len(shown):
         theme.empty(ax, "no layer to show")
         return shown.assign(labelled=pd.Series(dtype=bool))
-    shown = shown.assign(outlier=shown["outlier"].astype(bool))
+    shown = shown.assign(outlier=theme.flags(shown["outlier"]))
     for layer, line in shown.groupby("layer"):
         ax.plot(line["component"], line["magnitude"], color=colours.to_rgba(layer), linewidth=0.7)
     _finish_axis(ax, shown, ylabel)

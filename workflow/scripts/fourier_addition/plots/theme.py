@@ -146,14 +146,16 @@ def themed(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
 
 
 def layer_map() -> Colormap:
-    """Sequential map for layers, dark is late; its palest part, unreadable as a line, is cut off."""
-    flare = sns.color_palette("flare", as_cmap=True)
-    return LinearSegmentedColormap.from_list("layers", flare(np.linspace(0.0, 1.0, 256)))
+    """Sequential map for layers, dark is late; its lightest colour is still readable as a line."""
+    return sns.color_palette("flare", as_cmap=True)
 
 
 def accuracy_map() -> Colormap:
-    """Sequential map for accuracies, light is low."""
-    return sns.light_palette(BLUE, as_cmap=True)
+    """Sequential map for accuracies, light is low; cells without a value are grey."""
+    mako = sns.color_palette("mako_r", as_cmap=True)
+    light_to_dark = LinearSegmentedColormap.from_list("accuracy", mako(np.linspace(0.0, 0.85, 256)))
+    light_to_dark.set_bad(CONTROL)
+    return light_to_dark
 
 
 def count_map() -> Colormap:
@@ -232,6 +234,19 @@ def require_fractions(table: pd.DataFrame, columns: Sequence[str], what: str) ->
                 f"Column {column} of the table for {what} must hold fractions between 0 and 1, "
                 f"not {values.min():.4g} to {values.max():.4g}."
             )
+
+
+def require_unique(table: pd.DataFrame, keys: Sequence[str], what: str) -> None:
+    """Raise UserError when two rows of a table share the keys that should tell them apart."""
+    twice = table[table.duplicated(list(keys))]
+    if len(twice):
+        first = ", ".join(f"{key} {twice[key].iloc[0]}" for key in keys)
+        raise UserError(f"The table for {what} has more than one row for {first}.")
+
+
+def flags(values: pd.Series) -> pd.Series:
+    """A column of flags as bool; a missing one is False, as nothing was found there."""
+    return values.map(lambda value: bool(value) if pd.notna(value) else False).astype(bool)
 
 
 def panels(
@@ -334,19 +349,24 @@ def clear_lines(ax: Axes, lines: int) -> None:
     later(ax, raise_top)
 
 
-def legend_below(ax: Axes, *, handles: Sequence[object] | None = None, columns: int = 1) -> None:
-    """A legend under the panel's x label, where no curve can run through it."""
+def legend_below(
+    ax: Axes, *, handles: Sequence[object] | None = None, columns: int = 1, below: float = 27.0
+) -> None:
+    """A legend under the panel's x label, where no curve can run through it.
+
+    handles: what it explains; the panel's own unless given. below: points from the axis down to it.
+    """
     if handles is None:
         handles = ax.get_legend_handles_labels()[0]
     if not handles:
         return
     # In points below the axis, so that it clears the label whatever the panel's height.
-    below = ScaledTranslation(0, -27 / 72, ax.figure.dpi_scale_trans)
+    down = ScaledTranslation(0, -below / 72, ax.figure.dpi_scale_trans)
     ax.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0, 0),
-        bbox_transform=ax.transAxes + below,
+        bbox_transform=ax.transAxes + down,
         borderaxespad=0,
         borderpad=0,
         handlelength=2.2,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,6 +11,16 @@ from matplotlib.figure import Figure
 from fourier_addition.plots import theme
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))
+
+
+def arms(histories: Iterable[pd.DataFrame], labels: Mapping[str, str]) -> pd.DataFrame:
+    """Histories of runs end to end, with the column `arm`: what the figure calls the run.
+
+    histories: one table a run and seed, column run (`name.seedN`). labels: run name -> label.
+    """
+    table = pd.concat(histories, ignore_index=True)
+    table["arm"] = table["run"].str.replace(r"\.seed\d+$", "", regex=True).map(labels)
+    return table[table["arm"].notna()]
 
 
 def draw_training(

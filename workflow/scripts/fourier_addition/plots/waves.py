@@ -108,6 +108,7 @@ def plot_waves_and_sum(
     Raises UserError when a column is missing.
     """
     theme.require(table, COLUMNS, "the waves")
+    theme.require_unique(table, ("component", "number"), "the waves")
     figure, axes = theme.panels(1, 2, height=2.3)
     waves, total = axes[0]
     shown = draw_waves(waves, table, top_components(table, top), window=window, empty="no component to show")
@@ -144,6 +145,7 @@ def plot_waves_by_band(
     Raises UserError when a column is missing.
     """
     theme.require(table, COLUMNS, "the waves")
+    theme.require_unique(table, ("component", "number"), "the waves")
     figure, axes = theme.panels(1, 2, height=0.55 + 0.23 * top)
     parts = []
     bands = (("a", f"k < {cut}", None, cut), ("b", f"k ≥ {cut}", cut, None))
@@ -166,6 +168,7 @@ def plot_longest_wave(
     period, number, value, magnitude, answer. Raises UserError when a column is missing.
     """
     theme.require(table, COLUMNS, "the longest wave")
+    theme.require_unique(table, ("component", "number"), "the longest wave")
     figure, axes = theme.panels(1, 1, height=2.1)
     ax = axes[0, 0]
     shown = table[table["period"] == table["period"].max()][list(COLUMNS)].sort_values(

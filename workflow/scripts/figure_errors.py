@@ -1,0 +1,39 @@
+"""Figures 12, 21, 23: how far wrong predictions are from the answer."""
+
+import pandas as pd
+from fourier_addition.errors import UserError
+from fourier_addition.job import job, mock_snakemake
+from fourier_addition.lens import error_counts, error_facts
+from fourier_addition.plots.errors import plot_errors
+from fourier_addition.plots.theme import save
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("figure_errors", figure="figure-23")
+
+LABELS = {
+    "filtered-errors": {
+        "mlp-low": "low frequencies removed from MLPs",
+        "attention-high": "high frequencies removed from attention",
+    },
+    "kept-errors": {"keep-longest": "only the longest period kept"},
+}
+
+with job(snakemake):
+    options, kind = snakemake.params.options, snakemake.params.kind
+    table = pd.read_parquet(snakemake.input.table)
+    if kind == "errors":
+        table = table.assign(condition="all predictions")
+        labels = {"all predictions": "predictions of the model"}
+    else:
+        labels = LABELS[kind]
+    shown = {name: table[table["condition"] == name] for name in labels}
+    for name, rows in shown.items():
+        if rows.empty:
+            raise UserError(f"{snakemake.input.table} has no predictions of the condition '{name}'.")
+    figure, drawn = plot_errors(
+        pd.concat(error_counts(rows, name) for name, rows in shown.items()),
+        facts=pd.concat(error_facts(rows, name) for name, rows in shown.items()),
+        names=labels,
+        note=options["note"],
+    )
+    save(figure, drawn, snakemake.output.pdf.removesuffix(".pdf"))

@@ -1,0 +1,18 @@
+"""Probes of n mod T on number embeddings, with shuffled numbers beside them."""
+
+import pandas as pd
+from fourier_addition.job import job, mock_snakemake
+from fourier_addition.plots.probes import plot_probes
+from fourier_addition.plots.theme import save
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("figure_probes", figure="embedding-probes")
+
+with job(snakemake):
+    options = snakemake.params.options
+    table = pd.concat(
+        pd.read_parquet(path).assign(name=name, layer=0)
+        for path, name in zip(snakemake.input.probes, options["names"], strict=True)
+    )
+    figure, drawn = plot_probes(table, names=options["labels"], note=options["note"])
+    save(figure, drawn, snakemake.output.pdf.removesuffix(".pdf"))

@@ -1,0 +1,368 @@
+"""What is filtered where: the rows of table 1, their controls, and sweeps (section 4.2 of the paper).
+
+A condition names a filter and the modules and layers at whose outputs it is applied. Conditions that
+remove the same components share one `Filter` object, which the engine relies on to share work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fourier_addition.errors import UserError
+from fourier_addition.filters import (
+    Band,
+    Filter,
+    band_label,
+    component_of_period,
+    components_of,
+    keep_only,
+    random_components,
+    removal_basis,
+)
+from fourier_addition.fourier import FourierBasis
+
+MODULES = ("attention", "mlp", "both")
+TABLE_ROWS = tuple((module, band) for band in ("low", "high") for module in ("both", "attention", "mlp"))
+CONTROLS = ("subspace", "components")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way of running the model.
+
+    name: unique among the conditions that are run together.
+    kind: `table`, `subspace`, `components` (the two controls), `tau`, `period`, `keep` or `layer`.
+    band: what is removed, in words. modules: `none`, `attention`, `mlp` or `both`.
+    layers: blocks, counted from 0, at which the filter is applied.
+    components: what is removed; empty for random subspaces. filter: the projector, None for none.
+    draw: number of the control's draw, -1 for what is no control.
+    control_of: name of the condition that a control belongs to.
+    value: where on a sweep's axis it lies (tau, period in numbers, component or layer); NaN otherwise.
+    """
+
+    name: str
+    kind: str
+    band: str
+    modules: str
+    layers: tuple[int, ...]
+    components: tuple[int, ...] = ()
+    filter: Filter | None = None
+    draw: int = -1
+    control_of: str = ""
+    value: float = float("nan")
+
+    @property
+    def rank(self) -> int:
+        """Dimensions that the filter removes."""
+        return 0 if self.filter is None else self.filter.rank
+
+    def filters_at(self, layer: int) -> tuple[Filter | None, Filter | None]:
+        """What is applied to the attention's and the MLP's output at a layer."""
+        if self.filter is None or layer not in self.layers:
+            return None, None
+        return (
+            self.filter if self.modules in ("attention", "both") else None,
+            self.filter if self.modules in ("mlp", "both") else None,
+        )
+
+
+@dataclass
+class Readout:
+    """The map F W_U from module outputs to Fourier components, and the filters made from it.
+
+    unembedding: (number, d_model) W_U. gain: (d_model,) of the final norm to fold in, or None.
+    tolerance: relative rank tolerance of `removal_basis`.
+    """
+
+    unembedding: np.ndarray
+    basis: FourierBasis
+    gain: np.ndarray | None = None
+    tolerance: float | None = None
+    _removing: dict[tuple[int, ...], Filter] = field(default_factory=dict, repr=False)
+    _random: dict[tuple[int, int, int], Filter] = field(default_factory=dict, repr=False)
+
+    @property
+    def width(self) -> int:
+        """d_model."""
+        return self.unembedding.shape[1]
+
+    def removing(self, components: Iterable[int]) -> Filter:
+        """The filter against a set of components; the same object for the same set."""
+        key = tuple(int(k) for k in components)
+        if key not in self._removing:
+            removed = removal_basis(self.unembedding, self.basis, key, self.gain, self.tolerance)
+            self._removing[key] = Filter.removing(removed)
+        return self._removing[key]
+
+    def random(self, rank: int, seed: int, draw: int) -> Filter:
+        """The draw-th random filter of a rank; the same object for the same three numbers.
+
+        A draw depends on nothing else, so more draws or other rows leave it as it is.
+        """
+        key = (rank, seed, draw)
+        if key not in self._random:
+            self._random[key] = Filter.random(self.width, rank, np.random.default_rng([seed, rank, draw]))
+        return self._random[key]
+
+
+def _layers(n_layers: int, layers: Sequence[int] | None) -> tuple[int, ...]:
+    chosen = tuple(range(n_layers)) if layers is None else tuple(sorted({int(layer) for layer in layers}))
+    if not chosen:
+        raise UserError("A filter needs at least one layer to be applied at.")
+    if chosen[0] < 0 or chosen[-1] >= n_layers:
+        wrong = chosen[0] if chosen[0] < 0 else chosen[-1]
+        raise UserError(f"Layer {wrong} does not exist: the model has the layers 0..{n_layers - 1}.")
+    return chosen
+
+
+def _modules(modules: str) -> str:
+    if modules not in MODULES:
+        raise UserError(f"Module '{modules}' is not known; it is one of {', '.join(MODULES)}.")
+    return modules
+
+
+def unfiltered(n_layers: int) -> Condition:
+    """The condition that filters nothing."""
+    return Condition("unfiltered", "table", "none", "none", tuple(range(n_layers)))
+
+
+def removal(
+    name: str,
+    kind: str,
+    band: Band | str,
+    modules: str,
+    layers: tuple[int, ...],
+    components: Iterable[int],
+    readout: Readout,
+    value: float = float("nan"),
+) -> Condition:
+    """The condition that removes components at the given modules and layers."""
+    components = tuple(int(k) for k in components)
+    label = band if isinstance(band, str) else band_label(band)
+    chosen = readout.removing(components)
+    return Condition(name, kind, label, _modules(modules), layers, components, chosen, value=value)
+
+
+def table1_conditions(
+    readout: Readout,
+    n_layers: int,
+    tau: int,
+    cut: str = "component",
+    layers: Sequence[int] | None = None,
+) -> list[Condition]:
+    """The seven rows of table 1, in the paper's order; names `unfiltered`, `both-low`, ...
+
+    layers: where the filters are applied; every layer by default. Raises UserError for a tau beyond
+    the components, layers that do not exist and a filter that would leave no dimensions.
+    """
+    chosen = _layers(n_layers, layers)
+    rows = [unfiltered(n_layers)]
+    for module, band in TABLE_ROWS:
+        components = components_of(band, readout.basis, tau, cut)
+        rows.append(removal(f"{module}-{band}", "table", band, module, chosen, components, readout))
+    return rows
+
+
+def control_conditions(
+    conditions: Iterable[Condition],
+    readout: Readout,
+    draws: int,
+    seed: int,
+    kind: str = "subspace",
+) -> list[Condition]:
+    """Controls of every condition that filters: the same modules and layers, another filter.
+
+    kind: `subspace` for random subspaces of equal rank, `components` for equally many components
+    drawn at random (the constant is never among them).
+    draws: how many for each condition. Conditions of equal rank (or size) share their draws, so the
+    rows of a table are compared on the same random subspaces.
+    """
+    if kind not in CONTROLS:
+        raise UserError(f"Control '{kind}' is not known; it is one of {', '.join(CONTROLS)}.")
+    if draws < 1:
+        raise UserError(f"A control needs at least 1 draw, not {draws}.")
+    controls = []
+    for row in conditions:
+        if row.filter is None:
+            continue
+        for draw in range(draws):
+            if kind == "subspace":
+                components: tuple[int, ...] = ()
+                chosen = readout.random(row.rank, seed, draw)
+                label = f"random subspace of rank {row.rank}"
+            else:
+                size = len(row.components)
+                if size == 0:
+                    raise UserError(f"Condition '{row.name}' removes no components to draw a control for.")
+                # A salt keeps these draws apart from those of the subspaces of the same number.
+                rng = np.random.default_rng([seed, size, draw, 1])
+                components = tuple(int(k) for k in random_components(readout.basis, size, rng))
+                chosen = readout.removing(components)
+                label = f"{size} random components"
+            controls.append(
+                replace(
+                    row,
+                    name=f"{row.name}/{kind}-{draw:02d}",
+                    kind=kind,
+                    band=label,
+                    components=components,
+                    filter=chosen,
+                    draw=draw,
+                    control_of=row.name,
+                )
+            )
+    return controls
+
+
+def tau_sweep(
+    readout: Readout,
+    n_layers: int,
+    taus: Sequence[int],
+    cut: str = "component",
+    bands: Sequence[str] = ("low", "high"),
+    modules: Sequence[str] = MODULES,
+    layers: Sequence[int] | None = None,
+) -> list[Condition]:
+    """Table 1's filters for other thresholds; `value` is tau."""
+    chosen = _layers(n_layers, layers)
+    return [
+        removal(
+            f"{module}-{band}-tau-{tau}",
+            "tau",
+            band,
+            module,
+            chosen,
+            components_of(band, readout.basis, tau, cut),
+            readout,
+            value=tau,
+        )
+        for tau in taus
+        for band in bands
+        for module in modules
+    ]
+
+
+def period_sweep(
+    readout: Readout,
+    n_layers: int,
+    periods: Sequence[float],
+    modules: Sequence[str] = ("both",),
+    tolerance: float = 0.05,
+    layers: Sequence[int] | None = None,
+) -> list[Condition]:
+    """Each single period removed; `value` is the period asked for, in numbers.
+
+    Raises UserError for a period that no component has within the relative tolerance.
+    """
+    chosen = _layers(n_layers, layers)
+    return [
+        removal(
+            f"{module}-period-{period:g}",
+            "period",
+            {"periods": [period]},
+            module,
+            chosen,
+            [component_of_period(period, readout.basis, tolerance)],
+            readout,
+            value=period,
+        )
+        for period in periods
+        for module in modules
+    ]
+
+
+def keep_only_conditions(
+    readout: Readout,
+    n_layers: int,
+    periods: Sequence[float],
+    modules: Sequence[str] = ("both",),
+    tolerance: float = 0.05,
+    layers: Sequence[int] | None = None,
+) -> list[Condition]:
+    """Everything removed but one component and the constant (figures 11 and 12).
+
+    periods: 2 and the base period p - 1 in the paper. `value` is the period asked for.
+    """
+    chosen = _layers(n_layers, layers)
+    conditions = []
+    for period in periods:
+        kept = component_of_period(period, readout.basis, tolerance)
+        band = {"complement": {"periods": [period]}}
+        conditions += [
+            removal(
+                f"{module}-only-period-{period:g}",
+                "keep",
+                band,
+                module,
+                chosen,
+                keep_only([kept], readout.basis),
+                readout,
+                value=period,
+            )
+            for module in modules
+        ]
+    return conditions
+
+
+def layer_sweep(
+    readout: Readout,
+    n_layers: int,
+    bands: Sequence[Band],
+    tau: int | None = None,
+    cut: str = "component",
+    modules: Sequence[str] = MODULES,
+    tolerance: float = 0.05,
+    layers: Sequence[int] | None = None,
+) -> list[Condition]:
+    """Each band removed at one layer at a time; `value` is the layer, counted from 0."""
+    conditions = []
+    for band in bands:
+        components = components_of(band, readout.basis, tau, cut, tolerance)
+        conditions += [
+            removal(
+                f"{module}-{band_label(band)}-layer-{layer}",
+                "layer",
+                band,
+                module,
+                (layer,),
+                components,
+                readout,
+                value=layer,
+            )
+            for layer in _layers(n_layers, layers)
+            for module in modules
+        ]
+    return conditions
+
+
+def check_conditions(conditions: Sequence[Condition], width: int, n_layers: int) -> None:
+    """Refuse conditions that cannot be run together on a model.
+
+    Raises UserError when there are none, two share a name, one filters outside the model's layers, or
+    a filter was made for another width.
+    """
+    if not conditions:
+        raise UserError("There is no condition to run.")
+    seen: set[str] = set()
+    for condition in conditions:
+        if condition.name in seen:
+            raise UserError(f"Two conditions are named '{condition.name}'.")
+        seen.add(condition.name)
+        _layers(n_layers, condition.layers)
+        if condition.filter is not None:
+            _modules(condition.modules)
+            if condition.filter.width != width:
+                raise UserError(
+                    f"Condition '{condition.name}' filters {condition.filter.width} dimensions; "
+                    f"the model's residual stream has {width}."
+                )
+
+
+def layers_label(layers: Sequence[int]) -> str:
+    """Layers in words: `0-11` for a run, `3`, or `0, 2, 5`."""
+    if len(layers) > 1 and list(layers) == list(range(layers[0], layers[-1] + 1)):
+        return f"{layers[0]}-{layers[-1]}"
+    return ", ".join(str(layer) for layer in layers)

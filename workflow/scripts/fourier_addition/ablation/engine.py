@@ -1,0 +1,86 @@
+"""Ablation at the last token, computing once what conditions and prompts share.
+
+With filters at the last position only, keys and values of the earlier tokens are the same under every
+condition: they are computed once, prompts that begin alike together. Each condition is then a state
+of the last token alone, one more query row over the same keys and values, and states are parted only
+where conditions begin to differ (`plan`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from fourier_addition.ablation.applying import TorchFilters
+from fourier_addition.ablation.blocks import Blocks, Shared
+from fourier_addition.ablation.conditions import Condition
+from fourier_addition.ablation.plan import Plan, Split, plans
+from fourier_addition.ablation.prefix import last_token_stream, prefix_keys
+from fourier_addition.models import Bucket, ModelView
+
+
+class Engine:
+    """Runs conditions on buckets of prompts of a causal model.
+
+    rows: states of the last token (examples x conditions) that are carried at one time.
+    """
+
+    def __init__(
+        self, view: ModelView, conditions: Sequence[Condition], filters: TorchFilters, rows: int
+    ) -> None:
+        self.view = view
+        self.conditions = conditions
+        self.filters = filters
+        self.rows = rows
+        self.blocks = Blocks(view)
+        self._plans: dict[int, list[Plan]] = {}
+        self._arguments: dict[int, list[dict[str, Any]]] = {}
+
+    def hidden(self, bucket: Bucket) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Residual stream after the last block at the last token.
+
+        Yields (numbers of conditions, (condition, batch, d_model)) until every condition was yielded.
+        """
+        length = bucket.ids.shape[1]
+        if length not in self._arguments:
+            self._arguments[length] = self.blocks.last_token_arguments(bucket.ids[:1])
+        arguments = self._arguments[length]
+        with self.blocks.faster():
+            shared = prefix_keys(self.view, bucket.ids[:, :-1])
+            start = last_token_stream(self.view, bucket.ids)[None]
+        for plan in self._plans_for(len(bucket.index)):
+            with self.blocks.faster(), self.blocks.sharing():
+                states = self._follow(plan, start, shared, arguments)
+            yield plan.numbers, states[torch.as_tensor(plan.final, device=states.device)]
+
+    def _plans_for(self, batch: int) -> list[Plan]:
+        states = max(1, self.rows // batch)
+        if states not in self._plans:
+            self._plans[states] = plans(self.conditions, self.view.n_layers, self.view.parallel, states)
+        return self._plans[states]
+
+    def _follow(
+        self, plan: Plan, stream: torch.Tensor, shared: list[Shared], arguments: list[dict[str, Any]]
+    ) -> torch.Tensor:
+        """stream: (1, example, d_model) before block 0. Returns (state, example, d_model) at the end."""
+        splits = iter(plan.splits)
+        for layer in range(self.view.n_layers):
+            attention = self.blocks.attention(layer, stream, shared[layer], arguments[layer])
+            if self.view.parallel:
+                stream = self._part(next(splits), stream, attention, self.blocks.mlp(layer, stream))
+            else:
+                stream = self._part(next(splits), stream, attention)
+                stream = self._part(next(splits), stream, self.blocks.mlp(layer, stream))
+        return stream
+
+    def _part(self, split: Split, stream: torch.Tensor, *outputs: torch.Tensor) -> torch.Tensor:
+        """The states after module outputs were parted, filtered and added to the stream."""
+        if split.parents is not None:
+            parents = torch.as_tensor(split.parents, device=stream.device)
+            stream, outputs = stream[parents], tuple(output[parents] for output in outputs)
+        for parts, output in zip(split.parts, outputs, strict=True):
+            self.filters.apply_parts(parts, output)
+            stream = stream + output
+        return stream

@@ -1,0 +1,107 @@
+"""Which states of the last token are distinct, where they part, and what filters them.
+
+Conditions that have filtered the same outputs alike so far are one state. All start as one; each
+module's output is computed once for each state and then parts it by the filters that follow.
+Layers below the first filtered one, and an attention whose MLP alone differs, are thereby shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from fourier_addition.ablation.applying import Part
+from fourier_addition.ablation.conditions import Condition
+from fourier_addition.filters import Filter
+
+
+@dataclass(frozen=True)
+class Split:
+    """States after one or two module outputs.
+
+    parents: (state,) the state before from which each comes, None where all stay as they are.
+    parts: for each module output, which runs of the states are filtered by what.
+    """
+
+    parents: np.ndarray | None
+    parts: tuple[tuple[Part, ...], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The splits of a group of conditions and the state that each condition ends in.
+
+    numbers: (condition,) their numbers among all conditions. splits: in the order of the events
+    (attention and MLP of a layer are one event each, or one together where they are parallel).
+    """
+
+    numbers: list[int]
+    splits: list[Split]
+    final: np.ndarray
+    most_states: int
+
+
+def plans(conditions: Sequence[Condition], n_layers: int, parallel: bool, states: int) -> list[Plan]:
+    """Plans of groups of at most `states` conditions, so that no plan carries more states.
+
+    parallel: attention and MLP read the same state, so a layer is one event.
+    Conditions that share the most stand together.
+    """
+    names = _filter_names(conditions)
+    paths = [_path(condition, n_layers, parallel, names) for condition in conditions]
+    order = sorted(range(len(conditions)), key=lambda number: (paths[number], number))
+    groups = max(1, -(-len(order) // max(1, states)))
+    filters = list(names)
+    return [_plan([int(n) for n in part], paths, filters) for part in np.array_split(order, groups)]
+
+
+def _filter_names(conditions: Sequence[Condition]) -> dict[Filter, int]:
+    names: dict[Filter, int] = {}
+    for condition in conditions:
+        if condition.filter is not None:
+            names.setdefault(condition.filter, len(names))
+    return names
+
+
+Event = tuple[int, ...]
+
+
+def _path(condition: Condition, n_layers: int, parallel: bool, names: dict[Filter, int]) -> tuple[Event, ...]:
+    """What a condition applies at each event: numbers of filters, -1 for none."""
+    layers = [
+        tuple(-1 if filter is None else names[filter] for filter in condition.filters_at(layer))
+        for layer in range(n_layers)
+    ]
+    return tuple(layers) if parallel else tuple((name,) for pair in layers for name in pair)
+
+
+def _rank(event: Event) -> tuple:
+    # States that share a filter stand side by side, for the first output and for the second.
+    return max(event), event[0] >= 0, event[-1] < 0, event
+
+
+def _plan(numbers: list[int], paths: list[tuple[Event, ...]], filters: list[Filter]) -> Plan:
+    state_of = np.zeros(len(numbers), np.int64)
+    count, most, splits = 1, 1, []
+    for event in range(len(paths[0])):
+        keys = [(int(state), paths[n][event]) for state, n in zip(state_of, numbers, strict=True)]
+        children = sorted(set(keys), key=lambda key: (_rank(key[1]), key[0]))
+        place = {key: number for number, key in enumerate(children)}
+        parents = np.array([parent for parent, _ in children])
+        same = len(children) == count and np.array_equal(parents, np.arange(count))
+        outputs = range(len(children[0][1]))
+        parts = tuple(_parts([applied[o] for _, applied in children], filters) for o in outputs)
+        splits.append(Split(None if same else parents, parts))
+        state_of = np.array([place[key] for key in keys])
+        count = len(children)
+        most = max(most, count)
+    return Plan(numbers, splits, state_of, most)
+
+
+def _parts(applied: list[int], filters: list[Filter]) -> tuple[Part, ...]:
+    """Runs of states with the same filter; states without one are left out."""
+    runs = pairwise([0, *(np.flatnonzero(np.diff(applied)) + 1).tolist(), len(applied)])
+    return tuple((filters[applied[start]], start, stop) for start, stop in runs if applied[start] >= 0)

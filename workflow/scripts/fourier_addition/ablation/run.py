@@ -1,0 +1,150 @@
+"""Run conditions on examples: one call for every architecture, method and reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fourier_addition.ablation.applying import TorchFilters
+from fourier_addition.ablation.conditions import Condition, check_conditions, layers_label
+from fourier_addition.ablation.engine import Engine
+from fourier_addition.ablation.plain import POSITIONS, plain_hidden
+from fourier_addition.ablation.readout import PREDICTIONS, AnswerReadout
+from fourier_addition.errors import UserError
+from fourier_addition.models import Encoded, ModelView
+
+METHODS = ("auto", "plain", "engine")
+
+
+@torch.inference_mode()
+def run_conditions(
+    view: ModelView,
+    encoded: Sequence[Encoded],
+    number_ids: torch.Tensor | np.ndarray | Sequence[int],
+    conditions: Sequence[Condition],
+    *,
+    answers: Sequence[int] | np.ndarray,
+    batch_size: int,
+    method: str = "auto",
+    positions: str = "last",
+    prediction: str = "numbers",
+    rows: int = 1024,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Prediction and loss of every example under every condition (table 1, section 4.2).
+
+    encoded: prompts as `ModelView.encode` gives them. number_ids: (number,) token ids of 0..p-1.
+    answers: (example,) the right number of each prompt.
+    batch_size: prompts whose keys and values are held at one time.
+    method: `plain` runs the model once for each condition, `engine` computes what conditions share
+        once; `auto` takes the engine wherever it can: causal models, filters at the last position.
+    positions: filter at the reading position (`last`) or at every token (`all`).
+    prediction: take argmax and softmax over the `numbers` or the whole `vocabulary`.
+    rows: states of the last token (examples x conditions) that the engine carries at one time.
+    progress: called with (pairs of condition and example done, all of them).
+
+    Returns a dataset with dimensions (condition, example): `prediction` int32, -1 where the token is
+    no number, and `loss` float32 in nats; what each condition is in its coordinates.
+    Raises UserError for what cannot be run.
+    """
+    for name, value, allowed in (
+        ("method", method, METHODS),
+        ("positions", positions, POSITIONS),
+        ("prediction", prediction, PREDICTIONS),
+    ):
+        if value not in allowed:
+            raise UserError(f"`{name}` must be one of {', '.join(allowed)}, not '{value}'.")
+    check_conditions(conditions, view.d_model, view.n_layers)
+    number_ids = torch.as_tensor(np.asarray(number_ids), dtype=torch.long, device=view.device)
+    answers = _checked_answers(answers, len(encoded), len(number_ids))
+    if rows < 1:
+        raise UserError(f"`rows` must be at least 1, not {rows}.")
+    usable = view.reusable_cache and positions == "last"
+    if method == "engine" and not usable:
+        why = (
+            f"filters at all positions, as positions '{positions}' asks"
+            if view.reusable_cache
+            else view.family
+        )
+        raise UserError(f"The engine cannot run {why}; use method 'auto' or 'plain'.")
+
+    filters = TorchFilters(view.device, view.dtype)
+    readout = AnswerReadout(view, number_ids, prediction)
+    predictions = np.empty((len(conditions), len(encoded)), np.int32)
+    losses = np.empty((len(conditions), len(encoded)), np.float32)
+    # Neighbours in this order share the longest prefixes.
+    order = np.array(sorted(range(len(encoded)), key=lambda row: encoded[row].ids), np.int64)
+    done, total = 0, predictions.size
+    runner = None if method == "plain" or not usable else Engine(view, conditions, filters, rows)
+    for bucket in view.buckets([encoded[row] for row in order], batch_size):
+        index = order[bucket.index]
+        target = torch.from_numpy(answers[index]).to(view.device)
+        hidden = (
+            plain_hidden(view, bucket, conditions, filters, positions)
+            if runner is None
+            else runner.hidden(bucket)
+        )
+        for numbers, states in hidden:
+            predicted, loss = readout(states, target)
+            predictions[np.ix_(numbers, index)] = predicted.cpu().numpy()
+            losses[np.ix_(numbers, index)] = loss.cpu().numpy()
+            done += len(numbers) * len(index)
+            if progress is not None:
+                progress(done, total)
+    return _dataset(predictions, losses, conditions, answers, positions, prediction)
+
+
+def _checked_answers(answers: Sequence[int] | np.ndarray, examples: int, numbers: int) -> np.ndarray:
+    answers = np.asarray(answers, np.int64)
+    if answers.shape != (examples,):
+        raise UserError(f"There are {examples} prompts but answers of shape {answers.shape}.")
+    if examples == 0:
+        raise UserError("There is no example to run the conditions on.")
+    outside = answers[(answers < 0) | (answers >= numbers)]
+    if outside.size:
+        raise UserError(f"Answer {outside[0]} lies outside the number space 0..{numbers - 1}.")
+    return answers
+
+
+def _dataset(
+    predictions: np.ndarray,
+    losses: np.ndarray,
+    conditions: Sequence[Condition],
+    answers: np.ndarray,
+    positions: str,
+    prediction: str,
+) -> xr.Dataset:
+    over = "number tokens" if prediction == "numbers" else "vocabulary"
+    dims = ("condition", "example")
+    columns = {
+        "condition": [c.name for c in conditions],
+        "kind": [c.kind for c in conditions],
+        "band": [c.band for c in conditions],
+        "module": [c.modules for c in conditions],
+        "layers": [layers_label(c.layers) for c in conditions],
+        "removed_components": np.array([len(c.components) for c in conditions], np.int32),
+        "rank": np.array([c.rank for c in conditions], np.int32),
+        "draw": np.array([c.draw for c in conditions], np.int32),
+        "control_of": [c.control_of for c in conditions],
+        "value": np.array([c.value for c in conditions], np.float64),
+    }
+    return xr.Dataset(
+        {
+            "prediction": (
+                dims,
+                predictions,
+                {"description": f"number of the likeliest token among the {over}; -1 where it is no number"},
+            ),
+            "loss": (
+                dims,
+                losses,
+                {"units": "nat", "description": f"cross entropy of the answer's token over the {over}"},
+            ),
+        },
+        coords={name: ("condition", values) for name, values in columns.items()}
+        | {"example": np.arange(len(answers)), "answer": ("example", answers)},
+        attrs={"positions": positions, "prediction_over": prediction},
+    )

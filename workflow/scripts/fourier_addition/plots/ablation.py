@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -52,8 +53,8 @@ def _draw_control(ax: Axes, place: float, row: pd.Series, *, half: float, horizo
         )
 
 
-def _legend(figure: Figure, ax: Axes, *, control: bool, reference: str | None, below: float = 27.0) -> None:
-    handles: list[object] = [
+def _legend(figure: theme.PaperFigure, *, control: bool, reference: str | None) -> None:
+    handles: list[Artist] = [
         Line2D(
             [], [], color=theme.INK, marker="o", markersize=3.5, linewidth=0.9, label="accuracy and interval"
         )
@@ -73,7 +74,7 @@ def _legend(figure: Figure, ax: Axes, *, control: bool, reference: str | None, b
                 label=reference,
             )
         )
-    theme.legend_below(ax, handles=handles, columns=3 if figure.get_figwidth() > 4 else 1, below=below)
+    theme.legend_below(figure, handles)
 
 
 def draw_filters(ax: Axes, table: pd.DataFrame, *, values: bool) -> pd.DataFrame:
@@ -147,7 +148,7 @@ def plot_table1(
     ax = axes[0, 0]
     shown = draw_filters(ax, table, values=True)
     hollow = reference if "reference" in shown.columns and len(shown) else None
-    _legend(figure, ax, control="control_low" in shown.columns, reference=hollow)
+    _legend(figure, control="control_low" in shown.columns, reference=hollow)
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn([("a", shown)])
 
@@ -185,7 +186,7 @@ def plot_digit_ranges(
     for ax in axes.flat[len(ranges) or 1 :]:
         ax.remove()
     tidy = theme.drawn(parts)
-    _legend(figure, axes.flat[(rows - 1) * columns], control="control_low" in tidy.columns, reference=None)
+    _legend(figure, control="control_low" in tidy.columns, reference=None)
     theme.finish(figure, title=title, note=note)
     return figure, tidy
 
@@ -250,7 +251,7 @@ def plot_tau(
         ax.set_xlabel(xlabel)
     for ax in axes[:, 0]:
         ax.set_ylabel("accuracy (%)")
-    _legend(figure, axes[-1, 0], control=any_control, reference=None)
+    _legend(figure, control=any_control, reference=None)
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn(parts)
 
@@ -301,7 +302,7 @@ def plot_layer_bands(
         if len(layers) <= 8:
             for (place, j), value in np.ndenumerate(values):
                 if np.isfinite(value):
-                    ink = "white" if value > 60 else theme.INK
+                    ink = "white" if value > 35 else theme.INK
                     ax.text(
                         layers[j],
                         place,
@@ -341,7 +342,7 @@ def plot_single_periods(
     _check(table, ("module", "component", "period", "accuracy"), "the single periods")
     modules = theme.ordered_modules(table["module"]) or ["mlp"]
     figure, axes = theme.panels(1, len(modules), height=2.3, sharey=True)
-    parts, any_control, longest = [], False, 0
+    parts, any_control = [], False
     for i, (module, ax) in enumerate(zip(modules, axes[0], strict=True)):
         own = table[table["module"] == module].sort_values("component", kind="stable")
         shown = _with_optional(own, ("low", "high", *CONTROLS))
@@ -371,9 +372,7 @@ def plot_single_periods(
             ax.axhline(100 * baseline, color=theme.FAINT, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0.5)
         if few:
             labels = [theme.period_text(period) for period in shown["period"]]
-            upright = len(labels) > 8
-            longest = max(longest, *map(len, labels)) if upright else longest
-            ax.set_xticks(places, labels, rotation=90 if upright else 0)
+            ax.set_xticks(places, labels, rotation=90 if len(labels) > 8 else 0)
             ax.set_xlim(-0.6, len(shown) - 0.4)
             ax.set_xlabel("period removed")
         else:
@@ -382,9 +381,7 @@ def plot_single_periods(
             theme.ticks(ax.xaxis, 6, whole=True)
             period_axis(ax, base_period(shown))
     axes[0, 0].set_ylabel("accuracy (%)")
-    # Labels that stand upright take the room of their longest one.
-    below = 27.0 + (4.6 * (longest - 1) if longest else 0.0)
-    _legend(figure, axes[0, 0], control=any_control, reference=None, below=below)
+    _legend(figure, control=any_control, reference=None)
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn(parts)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from fourier_addition.errors import UserError
 from fourier_addition.plots import theme
@@ -44,12 +45,11 @@ def draw_errors(
         some = shown[shown["highlighted"] == marked]
         if not len(some):
             continue
-        name = f"multiples of {highlight}" if marked else "other errors"
         if reach <= 60:
-            ax.bar(some["error"], some["count"] - baseline, 0.9, bottom=baseline, color=colour, label=name)
+            ax.bar(some["error"], some["count"] - baseline, 0.9, bottom=baseline, color=colour)
         else:
             # Bars one unit wide would be thinner than a printed line.
-            ax.vlines(some["error"], baseline, some["count"], color=colour, linewidth=0.8, label=name)
+            ax.vlines(some["error"], baseline, some["count"], color=colour, linewidth=0.8)
     ax.set_yscale(scale)
     ax.set_xlim(-reach - 0.5, reach + 0.5)
     ax.set_ylim(baseline, shown["count"].max() * (1.05 if scale == "linear" else 1.5))
@@ -57,8 +57,6 @@ def draw_errors(
     if scale == "linear":
         theme.ticks(ax.yaxis, 5, whole=True)
     write_facts(ax, facts, extra=[f"{beyond} beyond ±{limit}"] if beyond else [])
-    if highlight and multiple.any() and not multiple.all():
-        theme.legend_below(ax, columns=2)
     return shown
 
 
@@ -105,6 +103,9 @@ def plot_errors(
         parts.append((letter, pd.concat([bars, written], ignore_index=True).assign(label=label)))
     for ax in axes.flat[len(labels) :]:
         ax.remove()
+    if any(bars["highlighted"].eq(True).any() for _, bars in parts if "highlighted" in bars):
+        shades = ((theme.BLUE, f"multiples of {highlight}"), (theme.FAINT, "other errors"))
+        theme.legend_below(figure, [Patch(color=colour, label=name) for colour, name in shades])
     theme.finish(figure, title=title, note=note)
     drawn = theme.drawn(parts)
     return figure, drawn[["panel", "label", *[c for c in drawn.columns if c not in ("panel", "label")]]]

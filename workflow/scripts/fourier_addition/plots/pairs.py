@@ -98,12 +98,12 @@ def plot_spectrum_and_training(
     Raises UserError when a column is missing or accuracy is no fraction.
     """
     theme.require(spectrum, EMBEDDING_COLUMNS, "the embedding spectrum")
-    figure, axes = theme.panels(1, 2, height=3.0)
+    figure, axes = theme.panels(1, 2, height=2.4)
     axes[0, 0].set_title(", ".join(dict.fromkeys(spectrum["name"])) or "number embedding")
     axes[0, 1].set_title("accuracy by epoch")
     drawn = draw_embedding_spectrum(axes[0, 0], spectrum, height=height, max_labels=max_labels)
     curves = draw_training(axes[0, 1], history, names=names, colours=colours)
     axes[0, 1].set_ylabel(ylabel)
-    theme.legend_below(axes[0, 1])
+    theme.legend_below(figure, axes[0, 1].get_legend_handles_labels()[0])
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn([("a", drawn), ("b", curves)])

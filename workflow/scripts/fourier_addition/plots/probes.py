@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -101,7 +102,6 @@ def plot_probes(
             parts.append(("abcdefghijklmnop"[i], own))
         for ax in axes.flat[len(distinct) :]:
             ax.remove()
-        last = axes[-1, 0]
     else:
         figure, axes = theme.panels(1, 1, height=0.85 + 0.42 * max(1, len(distinct)))
         last = axes[0, 0]
@@ -113,12 +113,12 @@ def plot_probes(
         last.tick_params(axis="y", length=0)
         last.set(xlabel="Cohen's kappa", xlim=(bottom, 1.03), ylim=(max(1, len(distinct)) - 0.5, -0.5))
         parts.append(("a", shown))
-    handles: list[object] = [
+    handles: list[Artist] = [
         Line2D([], [], color=colour, marker=marker, linewidth=1 if by_layer else 0, label=f"n mod {modulus}")
         for modulus, (colour, marker) in looks.items()
     ]
     if handles:
         handles.append(Patch(color=theme.CONTROL, label="shuffled numbers"))
-        theme.legend_below(last, handles=handles, columns=4 if figure.get_figwidth() > 4 else 2)
+        theme.legend_below(figure, handles)
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn(parts)

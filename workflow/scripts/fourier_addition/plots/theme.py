@@ -18,13 +18,14 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import ScaledTranslation
 
 from fourier_addition.errors import UserError
 from fourier_addition.storage import replacing, write_csv
@@ -59,11 +60,16 @@ ARM_COLOURS = {
 
 
 class PaperFigure(Figure):
-    """A figure that keeps the work that needs the final layout, such as placing labels."""
+    """A figure that remembers what `finish` is to do.
+
+    after_layout: work that needs the final layout, such as placing labels.
+    explained: what the legend under the panels explains.
+    """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.after_layout: list[Callable[[], None]] = []
+        self.explained: list[Artist] = []
 
 
 Parameters = ParamSpec("Parameters")
@@ -152,8 +158,7 @@ def layer_map() -> Colormap:
 
 def accuracy_map() -> Colormap:
     """Sequential map for accuracies, light is low; cells without a value are grey."""
-    mako = sns.color_palette("mako_r", as_cmap=True)
-    light_to_dark = LinearSegmentedColormap.from_list("accuracy", mako(np.linspace(0.0, 0.85, 256)))
+    light_to_dark = sns.color_palette("crest", as_cmap=True)
     light_to_dark.set_bad(CONTROL)
     return light_to_dark
 
@@ -259,7 +264,7 @@ def panels(
     sharey: bool | str = False,
     width_ratios: Sequence[float] | None = None,
     letters: bool = True,
-) -> tuple[Figure, np.ndarray]:
+) -> tuple[PaperFigure, np.ndarray]:
     """A figure with a grid of axes, panel letters set when there is more than one.
 
     height: inches of one row. width: inches of the figure; one text column for one column of
@@ -300,12 +305,8 @@ def ticks(axis: Axis, count: int = 5, *, whole: bool = False) -> None:
 
 
 def later(ax: Axes, job: Callable[[], None]) -> None:
-    """Do `job` when every panel has its size: in `finish`, or at once in a figure without one."""
-    if isinstance(ax.figure, PaperFigure):
-        ax.figure.after_layout.append(job)
-    else:
-        ax.figure.draw_without_rendering()
-        job()
+    """Do `job` when every panel has its size, in `finish`."""
+    ax.figure.after_layout.append(job)
 
 
 def headroom(ax: Axes, fraction: float) -> None:
@@ -349,30 +350,13 @@ def clear_lines(ax: Axes, lines: int) -> None:
     later(ax, raise_top)
 
 
-def legend_below(
-    ax: Axes, *, handles: Sequence[object] | None = None, columns: int = 1, below: float = 27.0
-) -> None:
-    """A legend under the panel's x label, where no curve can run through it.
-
-    handles: what it explains; the panel's own unless given. below: points from the axis down to it.
-    """
-    if handles is None:
-        handles = ax.get_legend_handles_labels()[0]
-    if not handles:
-        return
-    # In points below the axis, so that it clears the label whatever the panel's height.
-    down = ScaledTranslation(0, -below / 72, ax.figure.dpi_scale_trans)
-    ax.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0, 0),
-        bbox_transform=ax.transAxes + down,
-        borderaxespad=0,
-        borderpad=0,
-        handlelength=2.2,
-        ncols=columns,
-        columnspacing=1.2,
-    )
+def legend_below(figure: PaperFigure, handles: Iterable[Artist]) -> None:
+    """Put a legend under all panels, where no curve can run through it; a label is kept once."""
+    known = {handle.get_label() for handle in figure.explained}
+    for handle in handles:
+        if handle.get_label() not in known:
+            figure.explained.append(handle)
+            known.add(handle.get_label())
 
 
 def _wrapped(figure: Figure, text: str, width: float) -> list[str]:
@@ -391,44 +375,96 @@ def _wrapped(figure: Figure, text: str, width: float) -> list[str]:
     return lines
 
 
-def finish(figure: Figure, *, title: str | None, note: str | None) -> None:
-    """Set the title above and the small italic note below, then do what waits for the layout.
+def finish(figure: PaperFigure, *, title: str | None, note: str | None) -> None:
+    """Set the title above, the legend and the small italic note below, then place the labels.
 
-    The figure grows by the note's height, so that the panels keep theirs.
+    The figure grows by the height of what stands below, so that the panels keep theirs. The layout
+    is then frozen: labels placed for it stay clear in every file format.
     """
     if title:
         figure.suptitle(title)
-    if note:
-        _write_note(figure, note)
+    _write_below(figure, note)
     figure.draw_without_rendering()
-    jobs = getattr(figure, "after_layout", [])
-    if jobs:
-        while jobs:
-            jobs.pop(0)()
+    if _wrap_titles(figure):
         figure.draw_without_rendering()
-    # Frozen, so that labels placed for this layout stay clear in every file format.
+    if figure.after_layout:
+        while figure.after_layout:
+            figure.after_layout.pop(0)()
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
-def _write_note(figure: Figure, note: str) -> None:
+def _write_below(figure: PaperFigure, note: str | None) -> None:
     width = figure.get_figwidth()
-    lines = [line for paragraph in note.splitlines() for line in _wrapped(figure, paragraph, width - 0.16)]
-    extra = 0.12 * len(lines) + 0.05
-    height = figure.get_figheight() + extra
+    paragraphs = note.splitlines() if note else []
+    lines = [line for paragraph in paragraphs for line in _wrapped(figure, paragraph, width - 0.16)]
+    note_height = 0.12 * len(lines) + 0.05 if lines else 0.0
+    legend = _widest_legend(figure) if figure.explained else None
+    legend_height = 0.0
+    if legend is not None:
+        legend_height = legend.get_window_extent(figure.canvas.get_renderer()).height / figure.dpi + 0.06
+    height = figure.get_figheight() + note_height + legend_height
+    below = (note_height + legend_height) / height
     figure.set_figheight(height)
-    figure.get_layout_engine().set(rect=(0, extra / height, 1, 1 - extra / height))
-    figure.text(
-        0.06 / width,
-        0.05 / height,
-        "\n".join(lines),
-        fontsize=NOTE_SIZE,
-        style="italic",
-        color="#555555",
-        va="bottom",
-        ha="left",
-        linespacing=1.15,
-        gid="note",
-    )
+    figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
+    if legend is not None:
+        legend.set_bbox_to_anchor((0.5, (note_height + 0.02) / height), figure.transFigure)
+    if lines:
+        figure.text(
+            0.06 / width,
+            0.05 / height,
+            "\n".join(lines),
+            fontsize=NOTE_SIZE,
+            style="italic",
+            color="#555555",
+            va="bottom",
+            ha="left",
+            linespacing=1.15,
+            gid="note",
+        )
+
+
+def _widest_legend(figure: PaperFigure) -> Legend:
+    """The figure's legend in as few rows as its width allows, and no more columns than those need."""
+    count = len(figure.explained)
+    # The same number of rows with fewer columns leaves no row half empty.
+    choices = sorted({-(-count // rows) for rows in range(1, count + 1)}, reverse=True)
+    for columns in choices:
+        legend = figure.legend(
+            handles=figure.explained,
+            loc="lower center",
+            ncols=columns,
+            borderaxespad=0,
+            borderpad=0.2,
+            handlelength=2.0,
+            columnspacing=1.5,
+        )
+        legend.set_in_layout(False)
+        box = legend.get_window_extent(figure.canvas.get_renderer())
+        if columns == 1 or box.width <= (figure.get_figwidth() - 0.1) * figure.dpi:
+            break
+        legend.remove()
+    return legend
+
+
+def _wrap_titles(figure: Figure) -> bool:
+    """Break panel titles that would run into the panel's letter or beyond its width."""
+    renderer = figure.canvas.get_renderer()
+    changed = False
+    for ax in figure.axes:
+        heading = ax.title
+        if not heading.get_text():
+            continue
+        frame = ax.get_window_extent(renderer)
+        letter = ax._left_title.get_window_extent(renderer) if ax.get_title(loc="left") else None
+        room = frame.width if letter is None else frame.width - 2 * (letter.width + 4)
+        size = heading.get_window_extent(renderer)
+        if size.width <= room:
+            continue
+        characters = max(8, int(len(heading.get_text()) * room / size.width))
+        heading.set_text(textwrap.fill(heading.get_text(), characters, break_long_words=False))
+        changed = True
+    return changed
 
 
 def drawn(parts: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:

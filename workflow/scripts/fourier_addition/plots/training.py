@@ -77,10 +77,10 @@ def plot_training(
     for one seed), seeds, low, high (fractions, kept within 0..1).
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    figure, axes = theme.panels(1, 1, height=2.6)
+    figure, axes = theme.panels(1, 1, height=2.2)
     curves = draw_training(axes[0, 0], table, names=names, colours=colours)
     axes[0, 0].set_ylabel(ylabel)
-    theme.legend_below(axes[0, 0])
+    theme.legend_below(figure, axes[0, 0].get_legend_handles_labels()[0])
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn([("a", curves)])
 

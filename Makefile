@@ -1,0 +1,54 @@
+# make                       set up, then every figure and table of the default configuration
+# make CONFIG=config/x.yaml  the same for another configuration
+# make test, make lint       the checks;  make clean-results  forget every result
+CONFIG ?= config/config.yaml
+CORES ?= all
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+
+.PHONY: all setup results report test lint format clean-results verify why bench-ablation
+
+all: results
+
+setup: $(STAMP)
+
+# torch first and pinned: on a machine without a GPU build in reach this takes the CPU build.
+$(STAMP): requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	touch $@
+
+results: setup
+	$(SNAKEMAKE) $(TARGETS)
+
+report: setup
+	$(SNAKEMAKE) --report report.html
+
+test: setup
+	$(BIN)/python -m pytest
+	$(MAKE) lint
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+verify: setup
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.verify results
+
+why: setup
+	$(SNAKEMAKE) --dry-run --quiet host
+
+clean-results:
+	find results -mindepth 1 -not -name .gitignore -delete
+	rm -rf logs

@@ -1,0 +1,97 @@
+"""Every condition of one study: table 1, its controls, single components, and the sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fourier_addition.ablation.conditions import (
+    Condition,
+    Readout,
+    control_conditions,
+    keep_only_conditions,
+    layer_sweep,
+    period_sweep,
+    table1_conditions,
+    tau_sweep,
+)
+from fourier_addition.ablation.statistics import control_summary, summary
+from fourier_addition.filters import component_of_period
+from fourier_addition.errors import UserError
+
+
+def fitting_periods(readout: Readout, periods: Sequence[float], tolerance: float) -> list[float]:
+    """Those periods that are a component of the basis within the relative tolerance."""
+    fitting = []
+    for period in periods:
+        try:
+            component_of_period(period, readout.basis, tolerance)
+        except UserError:
+            continue
+        fitting.append(period)
+    return fitting
+
+
+def study_conditions(
+    readout: Readout, n_layers: int, settings: Mapping[str, Any], *, tau: int, cut: str, seed: int
+) -> list[Condition]:
+    """All conditions that the configuration's `ablations` ask for.
+
+    Table 1 (section 3.3) with `draws` random subspaces of equal rank and as many random sets of
+    components beside each row; period 2 and the longest period kept alone (figures 11 and 12);
+    every cut of `taus`, every period of `periods` and, with `layers`, every single layer.
+    """
+    rows = table1_conditions(readout, n_layers, tau, cut)
+    conditions = list(rows)
+    if settings["draws"]:
+        for kind in ("subspace", "components"):
+            conditions += control_conditions(rows, readout, settings["draws"], seed, kind)
+    conditions += keep_only_conditions(readout, n_layers, [2, readout.basis.base_period])
+    count = readout.basis.n_components
+    taus = sorted({min(max(2, round(share * count)), count) for share in settings["taus"]})
+    conditions += tau_sweep(readout, n_layers, taus, "component")
+    periods = fitting_periods(readout, settings["periods"], settings["period_tolerance"])
+    if periods:
+        conditions += period_sweep(
+            readout, n_layers, periods, ("both", "attention", "mlp"), settings["period_tolerance"]
+        )
+    if settings["layers"]:
+        conditions += layer_sweep(readout, n_layers, ["low", "high"], tau, cut)
+    return conditions
+
+
+def study_summary(outcomes: xr.Dataset, *, seed: int, resamples: int) -> pd.DataFrame:
+    """One row a condition with intervals, and the spread of its random subspaces beside it.
+
+    The columns of `statistics.summary` and control_accuracy_mean, _low, _high, control_loss_mean, ...
+    """
+    table = summary(outcomes, seed=seed, resamples=resamples)
+    controls = control_summary(outcomes)
+    if len(controls):
+        controls = controls.rename(columns=lambda name: name if name == "condition" else f"control_{name}")
+        table = table.merge(controls, on="condition", how="left")
+    return table
+
+
+def study_predictions(outcomes: xr.Dataset, examples: pd.DataFrame) -> pd.DataFrame:
+    """Every prediction of table 1's rows and of the kept components, one row each.
+
+    examples: the filtered examples in order, columns a, b, answer. Columns: condition, kind, value
+    (the kept period), a, b, answer, prediction, error. Predictions that are no number are left out.
+    """
+    chosen = np.flatnonzero(np.isin(outcomes["kind"].values, ["table", "keep"]))
+    tables = []
+    for index in chosen:
+        one = outcomes.isel(condition=index)
+        table = examples[["a", "b", "answer"]].reset_index(drop=True)
+        table.insert(0, "condition", str(one["condition"].values))
+        table.insert(1, "kind", str(one["kind"].values))
+        table.insert(2, "value", float(one["value"].values))
+        table["prediction"] = one["prediction"].values
+        table["error"] = table["prediction"] - table["answer"]
+        tables.append(table[table["prediction"] >= 0])
+    return pd.concat(tables, ignore_index=True)

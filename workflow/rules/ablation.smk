@@ -1,0 +1,112 @@
+# Causal filters: table 1, controls, sweeps, and the readings of the paper's open points.
+RANGES = {"all": None} | {
+    layout.slug(name): span
+    for name, span in config["ablations"]["digit_ranges"].items()
+    if layout.slug(name) != "all"
+}
+ABLATION_STATISTICS = ("unharmed", "harmed", "grid", "runs", "seed", "digit_ranges")
+
+
+def run_tau(wildcards):
+    """The cut of a run's number space."""
+    return tau_of(config, task_numbers(wildcards))
+
+
+rule ablate:
+    input:
+        checkpoint=layout.run("{run}", "checkpoint.json"),
+        dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
+    output:
+        store=directory(layout.run("{run}", "ablation/{range}/outcomes.zarr")),
+        manifest=layout.run("{run}", "ablation/{range}/outcomes.json"),
+        summary=layout.run("{run}", "ablation/{range}/summary.parquet"),
+        predictions=layout.run("{run}", "ablation/{range}/predictions.parquet"),
+    log:
+        "logs/runs/{run}/ablate-{range}.log",
+    wildcard_constraints:
+        range=alternatives(RANGES),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=digest("ablate.py"),
+        numbers=number_params,
+        tau=run_tau,
+        range=lambda wildcards: RANGES[wildcards.range],
+        settings={
+            key: value
+            for key, value in config["ablations"].items()
+            if key not in ABLATION_STATISTICS
+        },
+        analysis={key: config["analysis"][key] for key in ("basis", "cut", "norm", "seed")},
+    script:
+        "../scripts/ablate.py"
+
+
+rule sensitivity:
+    input:
+        checkpoint=layout.run("{run}", "checkpoint.json"),
+        dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
+    output:
+        tables=layout.run("{run}", "ablation/readings.parquet"),
+        conclusions=layout.run("{run}", "ablation/conclusions.parquet"),
+    log:
+        "logs/runs/{run}/sensitivity.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=digest("sensitivity.py"),
+        numbers=number_params,
+        tau=run_tau,
+        seed=config["analysis"]["seed"],
+        settings={
+            key: config["ablations"][key]
+            for key in ("split", "batch_size", "bootstrap", "unharmed", "harmed", "grid")
+        },
+    script:
+        "../scripts/sensitivity.py"
+
+
+def table_inputs(wildcards):
+    """What a table reads, by its kind."""
+    table = config["tables"][wildcards.table]
+    if table["kind"] == "accuracy":
+        return [
+            layout.run(instance(run, seed), "accuracy.json")
+            for run in table["runs"]
+            for seed in config["runs"][run]["seeds"]
+        ]
+    file = {"ablation": "ablation/all/summary.parquet", "sensitivity": "ablation/conclusions.parquet"}
+    return layout.run(instance(table["run"], table["seed"]), file[table["kind"]])
+
+
+rule table:
+    input:
+        table_inputs,
+    output:
+        csv=report(
+            layout.table("{table}", "csv"), caption="../report/table.rst", category="Tables"
+        ),
+        md=layout.table("{table}", "md"),
+        tex=layout.table("{table}", "tex"),
+    log:
+        "logs/tables/{table}.log",
+    wildcard_constraints:
+        table=alternatives(config["tables"]),
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=digest("table.py"),
+        kind=lambda wildcards: config["tables"][wildcards.table]["kind"],
+    script:
+        "../scripts/table.py"

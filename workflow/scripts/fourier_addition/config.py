@@ -15,6 +15,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from fourier_addition.errors import UserError
+from fourier_addition.filters import components_of
+from fourier_addition.fourier import fourier_basis
 from fourier_addition.tasks import TEMPLATES, Task, split_sizes
 
 SCHEMA = Path(__file__).resolve().parents[3] / "config" / "schema.yaml"
@@ -214,15 +216,22 @@ def _check_views(config: Mapping[str, Any]) -> None:
                 f"Config key `embeddings.{name}.numbers` is {entry['numbers']}, but number {known} is "
                 f"not one token of model '{name}', which has 0..{known - 1}."
             )
-    for index, run in enumerate(config["ablations"]["runs"]):
-        _known(run, f"ablations.runs[{index}]", config["runs"], "run")
-        _check_seed(config, run, config["ablations"]["seed"], "ablations.seed")
-    for name, (low, high) in config["ablations"]["digit_ranges"].items():
-        if low > high:
-            raise UserError(f"Config key `ablations.digit_ranges.{name}` must be [smallest, largest].")
+    _check_ablations(config)
     for name, table in config["tables"].items():
-        _known(table["run"], f"tables.{name}.run", config["runs"], "run")
-        _check_seed(config, table["run"], table["seed"], f"tables.{name}.seed")
+        where = f"tables.{name}"
+        if name == "table-1":
+            table["kind"] = "ablation"
+        if "kind" not in table:
+            raise UserError(f"Config key `{where}.kind` is missing: only `table-1` has one of its own.")
+        key = "runs" if table["kind"] == "accuracy" else "run"
+        if key not in table:
+            raise UserError(
+                f"Config key `{where}.{key}` is missing: a table of kind {table['kind']} needs it."
+            )
+        for run in table["runs"] if key == "runs" else [table["run"]]:
+            _known(run, f"{where}.{key}", config["runs"], "run")
+            if key == "run":
+                _check_seed(config, run, table["seed"], f"{where}.seed")
     for name, figure in config["figures"].items():
         where = f"figures.{name}"
         runs = [("run", figure["run"])] if "run" in figure else []
@@ -235,6 +244,28 @@ def _check_views(config: Mapping[str, Any]) -> None:
             _known(embedding, f"{where}.embeddings[{index}]", allowed, "embedding")
     for run in {run["task"]: run for run in config["runs"].values()}.values():
         tau_of(config, task_of(config, run["task"]).numbers)
+
+
+def _check_ablations(config: Mapping[str, Any]) -> None:
+    ablations, analysis = config["ablations"], config["analysis"]
+    for index, run in enumerate(ablations["runs"]):
+        where = f"ablations.runs[{index}]"
+        _known(run, where, config["runs"], "run")
+        _check_seed(config, run, ablations["seed"], "ablations.seed")
+        task = task_of(config, config["runs"][run]["task"])
+        for name, (low, high) in ablations["digit_ranges"].items():
+            smallest, largest = task.operands
+            if max(low, smallest) > min(high, largest):
+                raise UserError(
+                    f"Config key `ablations.digit_ranges.{name}` is {[low, high]}, which holds no pair "
+                    f"of the operands {[smallest, largest]} of task '{task.name}' (run '{run}')."
+                )
+        basis = fourier_basis(task.numbers, analysis["basis"])
+        for place, band in enumerate(ablations["bands"]):
+            try:
+                components_of(band, basis, tau_of(config, task.numbers), analysis["cut"])
+            except UserError as error:
+                raise UserError(f"Config key `ablations.bands[{place}]`: {error}") from None
 
 
 def _check_seed(config: Mapping[str, Any], run: str, seed: int, where: str) -> None:

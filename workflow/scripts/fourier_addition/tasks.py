@@ -155,6 +155,12 @@ def dataset(task: Task) -> pd.DataFrame:
     )
 
 
+def of_split(examples: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The examples of one split; `held-out` is validation and test together."""
+    names = ("validation", "test") if split == "held-out" else (split,)
+    return examples[examples["split"].isin(names)]
+
+
 def in_digit_range(examples: pd.DataFrame, low: int, high: int, name: str = "") -> np.ndarray:
     """Which examples have both operands in [low, high]: (example,) bool.
 

@@ -20,8 +20,8 @@ from fourier_addition.ablation.conditions import (
     tau_sweep,
 )
 from fourier_addition.ablation.statistics import control_summary, summary
-from fourier_addition.filters import component_of_period
 from fourier_addition.errors import UserError
+from fourier_addition.filters import component_of_period
 
 
 def fitting_periods(readout: Readout, periods: Sequence[float], tolerance: float) -> list[float]:
@@ -60,7 +60,7 @@ def study_conditions(
             readout, n_layers, periods, ("both", "attention", "mlp"), settings["period_tolerance"]
         )
     if settings["layers"]:
-        conditions += layer_sweep(readout, n_layers, ["low", "high"], tau, cut)
+        conditions += layer_sweep(readout, n_layers, settings["bands"], tau, cut)
     return conditions
 
 

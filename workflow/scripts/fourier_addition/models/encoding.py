@@ -32,9 +32,12 @@ class Bucket(NamedTuple):
 
 
 def encode_causal(tokenizer: Any, prompts: Sequence[str]) -> list[Encoded]:
-    """Token ids with the tokenizer's own special tokens; read at the last token."""
-    rows = tokenizer(list(prompts)).input_ids
-    return [Encoded(list(ids), len(ids) - 1) for ids in rows]
+    """Token ids with the tokenizer's own opening special tokens; read at the last token.
+
+    A closing special token that the tokenizer adds (an end of sequence) is dropped: the
+    answer follows the prompt itself.
+    """
+    return [Encoded(ids[:end], end - 1) for ids, end in _with_ends(tokenizer, prompts)]
 
 
 def encode_masked(tokenizer: Any, prompts: Sequence[str]) -> list[Encoded]:
@@ -42,16 +45,20 @@ def encode_masked(tokenizer: Any, prompts: Sequence[str]) -> list[Encoded]:
 
     Read at the mask. Raises UserError when the tokenizer has no mask token.
     """
-    if tokenizer.mask_token_id is None:
+    mask = tokenizer.mask_token_id
+    if mask is None:
         raise UserError("The tokenizer of a masked model has no mask token.")
+    return [Encoded([*ids[:end], mask, *ids[end:]], end) for ids, end in _with_ends(tokenizer, prompts)]
+
+
+def _with_ends(tokenizer: Any, prompts: Sequence[str]) -> Iterator[tuple[list[int], int]]:
+    """Token ids of each prompt and where its closing special tokens begin."""
     batch = tokenizer(list(prompts), return_special_tokens_mask=True)
-    encoded = []
     for ids, special in zip(batch.input_ids, batch.special_tokens_mask, strict=True):
-        position = len(ids)
-        while position > 0 and special[position - 1]:
-            position -= 1
-        encoded.append(Encoded([*ids[:position], tokenizer.mask_token_id, *ids[position:]], position))
-    return encoded
+        end = len(ids)
+        while end > 0 and special[end - 1]:
+            end -= 1
+        yield list(ids), end
 
 
 def bucket(encoded: Sequence[Encoded], batch_size: int, device: torch.device | str) -> Iterator[Bucket]:

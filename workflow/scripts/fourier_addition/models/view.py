@@ -91,8 +91,9 @@ class ModelView:
         """
         encoded = (encode_causal if self.causal else encode_masked)(self.tokenizer, prompts)
         limit = position_limit(self.model.config, self._family)
-        for prompt, (ids, _) in zip(prompts, encoded, strict=True):
-            if not ids:
+        for prompt, (ids, position) in zip(prompts, encoded, strict=True):
+            # a causal model would read its opening token, which no prompt wrote
+            if position < 0:
                 raise UserError(f"The prompt {prompt!r} has no tokens.")
             if limit is not None and len(ids) > limit:
                 raise UserError(

@@ -79,7 +79,7 @@ def draw_spectrum(
             label="stands out from shuffled numbers" if outlier else "does not stand out",
         )
     if not len(marked):
-        theme.empty(ax, f"no component at or above k = {tau}")
+        theme.remark(ax, f"no component at or above k = {tau}")
     label_peaks(
         ax,
         marked["component"].to_numpy(),

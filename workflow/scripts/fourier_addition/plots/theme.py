@@ -284,7 +284,9 @@ def panels(
 
 
 def empty(ax: Axes, text: str) -> None:
-    """Say inside a panel that there is nothing to show, and why."""
+    """Say inside a panel that there is nothing to show, and why; its scales would mean nothing."""
+    # Not set_xticks, which would also take the ticks of panels that share the axis.
+    ax.tick_params(labelbottom=False, labelleft=False, length=0)
     ax.text(
         0.5,
         0.5,

@@ -1,0 +1,56 @@
+"""Filter one run's module outputs under every condition, on one range of operands."""
+
+import pandas as pd
+from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.provenance import directory_of, provenance
+from fourier_addition.storage import write_manifest, write_parquet
+from fourier_addition.tasks import in_digit_range, of_split
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("ablate", run="mini.finetuned.seed0", range="all")
+
+with job(snakemake) as log:
+    from fourier_addition.ablation import Readout, run_conditions
+    from fourier_addition.ablation.outcomes import write_outcomes
+    from fourier_addition.ablation.study import study_conditions, study_predictions, study_summary
+    from fourier_addition.fourier import fourier_basis
+    from fourier_addition.models import load_model
+    from fourier_addition.numbers import tokenizer_number_space
+
+    device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
+    params, settings, analysis = snakemake.params, snakemake.params.settings, snakemake.params.analysis
+    examples = of_split(pd.read_parquet(snakemake.input.dataset), settings["split"])
+    if params.range is not None:
+        examples = examples[in_digit_range(examples, *params.range, snakemake.wildcards.range)]
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    space = tokenizer_number_space(view.tokenizer, params.numbers["answer"]).first(params.numbers["numbers"])
+    readout = Readout(
+        view.unembedding(space.ids).cpu().numpy(),
+        fourier_basis(space.size, analysis["basis"]),
+        gain=view.final_norm_gain().cpu().numpy() if analysis["norm"] == "gain" else None,
+    )
+    conditions = study_conditions(
+        readout, view.n_layers, settings, tau=params.tau, cut=analysis["cut"], seed=analysis["seed"]
+    )
+    log.info("%d conditions x %d examples", len(conditions), len(examples))
+    outcomes = run_conditions(
+        view,
+        view.encode(examples["prompt"].tolist()),
+        space.ids,
+        conditions,
+        answers=examples["answer"].to_numpy(),
+        batch_size=settings["batch_size"],
+        positions=settings["positions"],
+        prediction=settings["prediction"],
+        progress=lambda done, total: log.info("%d of %d predictions", done, total),
+    )
+    arrays = write_outcomes(outcomes, examples, snakemake.output.store)
+    table = study_summary(outcomes, seed=analysis["seed"], resamples=settings["bootstrap"])
+    write_parquet(table, snakemake.output.summary)
+    write_parquet(study_predictions(outcomes, examples), snakemake.output.predictions)
+    write_manifest(
+        snakemake.output.manifest,
+        snakemake.output.store,
+        provenance=provenance(snakemake, device=device),
+        arrays=arrays,
+    )

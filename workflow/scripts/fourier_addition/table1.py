@@ -1,0 +1,71 @@
+"""Table 1 of the paper in words."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from fourier_addition.errors import UserError
+
+MODULES = {"none": "none", "both": "attention and MLP", "attention": "attention", "mlp": "MLP"}
+HEADINGS = (
+    "Module",
+    "Removed",
+    "Rank",
+    "Loss",
+    "Loss, random subspaces",
+    "Accuracy",
+    "Accuracy, random subspaces",
+)
+COLUMNS = (
+    "module",
+    "removed",
+    "loss",
+    "loss_low",
+    "loss_high",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "examples",
+    "rank",
+    "control_accuracy_mean",
+    "control_accuracy_low",
+    "control_accuracy_high",
+    "control_loss_mean",
+    "control_loss_low",
+    "control_loss_high",
+)
+
+
+def table1_of(summary: pd.DataFrame) -> pd.DataFrame:
+    """The seven rows of table 1 in a study's summary, with the columns `COLUMNS`.
+
+    Raises UserError when the summary has none.
+    """
+    table = summary[summary["kind"] == "table"].rename(columns={"band": "removed"})
+    if table.empty:
+        raise UserError("There is no condition of table 1 among those that were run.")
+    return table.reindex(columns=list(COLUMNS)).reset_index(drop=True)
+
+
+def _interval(row: pd.Series, value: str, low: str, high: str) -> str:
+    return "-" if pd.isna(row[value]) else f"{row[value]:.4f} [{row[low]:.4f}, {row[high]:.4f}]"
+
+
+def table1_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of table 1 as text: value and interval in one cell."""
+    quantities = (
+        ("loss", "loss_low", "loss_high"),
+        ("control_loss_mean", "control_loss_low", "control_loss_high"),
+        ("accuracy", "accuracy_low", "accuracy_high"),
+        ("control_accuracy_mean", "control_accuracy_low", "control_accuracy_high"),
+    )
+    rows = [
+        [
+            MODULES[row["module"]],
+            "-" if row["removed"] == "none" else row["removed"],
+            str(row["rank"]),
+            *(_interval(row, *names) for names in quantities),
+        ]
+        for _, row in table.iterrows()
+    ]
+    return list(HEADINGS), rows

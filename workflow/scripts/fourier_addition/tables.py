@@ -1,0 +1,60 @@
+"""Tables as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fourier_addition.errors import UserError
+from fourier_addition.storage import replacing, write_csv
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
+    """A Markdown table; columns after the first `text_columns` are aligned to the right."""
+    rule = ["---"] * text_columns + ["---:"] * (len(headings) - text_columns)
+    return "".join("| " + " | ".join(row) + " |\n" for row in [list(headings), rule, *rows])
+
+
+def latex(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
+    """A LaTeX tabular; it needs the package booktabs."""
+    columns = "l" * text_columns + "r" * (len(headings) - text_columns)
+
+    def line(cells: Sequence[str]) -> str:
+        escaped = (cell.replace("%", r"\%").replace("_", r"\_").replace("&", r"\&") for cell in cells)
+        return " & ".join(escaped) + r" \\"
+
+    body = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        line(headings),
+        r"\midrule",
+        *map(line, rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(body) + "\n"
+
+
+def write_table(
+    table: pd.DataFrame,
+    path: str | Path,
+    *,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    text_columns: int,
+) -> None:
+    """Write a table in the format of the path's suffix: .csv (every column), .md or .tex (the cells).
+
+    headings, rows: the cells as text. Raises UserError for another suffix.
+    """
+    suffix = Path(path).suffix
+    if suffix == ".csv":
+        write_csv(table, path)
+        return
+    writers = {".md": markdown, ".tex": latex}
+    if suffix not in writers:
+        raise UserError(f"{path} must end in .csv, .md or .tex.")
+    with replacing(path) as temporary:
+        temporary.write_text(writers[suffix](headings, rows, text_columns))

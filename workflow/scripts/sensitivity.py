@@ -1,0 +1,38 @@
+"""Table 1 under every reading of what the paper leaves open, and which conclusions hold."""
+
+import pandas as pd
+from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.provenance import directory_of
+from fourier_addition.storage import write_parquet
+from fourier_addition.tasks import of_split
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("sensitivity", run="mini.finetuned.seed0")
+
+with job(snakemake) as log:
+    from fourier_addition.ablation.sensitivity import Examples, sensitivity, tables_by_reading
+    from fourier_addition.models import load_model
+    from fourier_addition.numbers import tokenizer_number_space
+
+    device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
+    params, settings = snakemake.params, snakemake.params.settings
+    examples = of_split(pd.read_parquet(snakemake.input.dataset), settings["split"])
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    form = params.numbers["answer"]
+    space = tokenizer_number_space(view.tokenizer, form).first(params.numbers["numbers"])
+    prompts = view.encode(examples["prompt"].tolist())
+    grid = {name: list(values) for name, values in settings["grid"].items()}
+    grid["norm"] = [{"none": "raw", "gain": "folded"}[name] for name in grid["norm"]]
+    tables = tables_by_reading(
+        view,
+        {form: Examples(prompts, examples["answer"].to_numpy(), space.ids)},
+        {"answer": [form], **grid},
+        tau=params.tau,
+        batch_size=settings["batch_size"],
+        seed=params.seed,
+        resamples=settings["bootstrap"],
+        progress=lambda done, total: log.info("%d of %d predictions", done, total),
+    )
+    rows, conclusions = sensitivity(tables, unharmed=settings["unharmed"], harmed=settings["harmed"])
+    write_parquet(rows, snakemake.output.tables)
+    write_parquet(conclusions, snakemake.output.conclusions)

@@ -1,0 +1,61 @@
+"""Table 1, its conclusions under every reading, or the accuracy of runs."""
+
+import re
+
+import pandas as pd
+from fourier_addition.accuracy import accuracy_table, by_run
+from fourier_addition.job import job, mock_snakemake
+from fourier_addition.storage import read_json
+from fourier_addition.table1 import table1_cells, table1_of
+from fourier_addition.tables import write_table
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("table", table="table-1")
+
+
+def ablation(path: str) -> dict:
+    table = table1_of(pd.read_parquet(path))
+    headings, rows = table1_cells(table)
+    return {"table": table, "headings": headings, "rows": rows, "text_columns": 2}
+
+
+def sensitivity(path: str) -> dict:
+    table = pd.read_parquet(path)
+    shares = table.groupby("conclusion", sort=False)["holds"].agg(["sum", "count"])
+    rows = [[name, f"{int(row['sum'])} of {int(row['count'])}"] for name, row in shares.iterrows()]
+    headings = ["Conclusion", "Readings in which it holds"]
+    return {"table": table, "headings": headings, "rows": rows, "text_columns": 1}
+
+
+def accuracy(paths: list[str]) -> dict:
+    results = {}
+    for path in paths:
+        run, seed = re.search(r"runs/(.+)\.seed(\d+)/", path).groups()
+        results[run, int(seed)] = read_json(path)
+    table = accuracy_table(results)
+    rows = [
+        [
+            row.run,
+            str(row.seeds),
+            str(row.examples),
+            f"{row.accuracy:.1%}",
+            "-" if pd.isna(row.deviation) else f"{row.deviation:.1%}",
+            f"{row.worst:.1%} to {row.best:.1%}",
+            f"{row.within_2:.1%}",
+            f"{row.within_10:.1%}",
+        ]
+        for row in by_run(table, "test").itertuples()
+    ]
+    headings = ["Run", "Seeds", "Test examples", "Exact", "Deviation", "Range", "Within 2", "Within 10"]
+    return {"table": table, "headings": headings, "rows": rows, "text_columns": 1}
+
+
+with job(snakemake):
+    kind, inputs = snakemake.params.kind, list(snakemake.input)
+    if kind == "accuracy":
+        made = accuracy(inputs)
+    else:
+        made = {"ablation": ablation, "sensitivity": sensitivity}[kind](inputs[0])
+    table = made.pop("table")
+    for path in snakemake.output:
+        write_table(table, path, **made)

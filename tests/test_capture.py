@@ -169,7 +169,7 @@ def test_blocks_are_evened_out(count, block, expected):
 
 
 def test_memory_does_not_grow_with_the_number_of_examples(tmp_path):
-    view = tiny_model("gpt2", layers=4, width=64, largest=LARGEST)
+    view = tiny_model("gpt2", layers=2, width=128, largest=LARGEST)
     ids = number_ids(view.tokenizer, LARGEST)
 
     def peak(count):
@@ -181,7 +181,7 @@ def test_memory_does_not_grow_with_the_number_of_examples(tmp_path):
         return most
 
     peak(32)  # first use fills caches
-    block_bytes = 32 * 64 * 4 * (2 * 4 + 5)
+    block_bytes = 32 * 128 * 4 * (2 * 2 + 3)
     few, many = peak(64), peak(320)
     assert many < few + block_bytes
     assert few + block_bytes < 10 * block_bytes  # ten blocks would be more

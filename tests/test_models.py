@@ -20,6 +20,7 @@ from fourier_addition.models import (
 )
 from safetensors.torch import load_file, save_file
 from tiny import number_ids, tiny_config, tiny_model, tiny_tokenizer
+from tokenizers.processors import TemplateProcessing
 from transformers import BertModel
 from transformers.activations import NewGELUActivation
 
@@ -107,6 +108,21 @@ def test_encoding(views, family):
         assert (ids[0] == tokens.bos_token_id) is (family in ("llama", "mistral", "gemma2", "gemma3"))
 
 
+def test_a_closing_special_token_is_not_read(views):
+    tokenizer = tiny_tokenizer(LARGEST, "llama")
+    ends = [("<bos>", tokenizer.bos_token_id), ("<eos>", tokenizer.eos_token_id)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=ends
+    )
+    assert tokenizer(PROMPTS[0]).input_ids[-1] == tokenizer.eos_token_id
+    assert wrap(views("llama").model, tokenizer).encode(PROMPTS) == views("llama").encode(PROMPTS)
+
+
+def test_a_masked_model_needs_a_mask_token(views):
+    with pytest.raises(UserError, match="mask token"):
+        wrap(views("bert").model, tiny_tokenizer(LARGEST, "gpt2")).encode(PROMPTS)
+
+
 def test_buckets_keep_every_prompt_once_without_padding(views):
     view = views("gpt2")
     encoded = view.encode([*PROMPTS, *PROMPTS, *PROMPTS])
@@ -134,6 +150,8 @@ def test_prompts_that_do_not_fit_are_refused(views):
         views("gpt2").encode(["1 " * 65])
     with pytest.raises(UserError, match="no tokens"):
         views("gpt2").encode([""])
+    with pytest.raises(UserError, match="no tokens"):
+        views("llama").encode([""])
 
 
 @pytest.mark.parametrize(("family", "extra"), [("bert", 3), ("roberta", 3 + 2)])

@@ -32,8 +32,10 @@ for family in sorted({view.family for view in VIEWS.values()}):
             runtime=10,
         params:
             code=digest(f"figure_{family}.py"),
+            family=lambda wildcards: VIEWS[wildcards.figure].family,
             kind=lambda wildcards: VIEWS[wildcards.figure].kind,
             options=lambda wildcards: VIEWS[wildcards.figure].options,
             caption=lambda wildcards: VIEWS[wildcards.figure].caption,
         script:
-            f"../scripts/figure_{family}.py"
+            # Not an f-string: it would be read after the loop, with the last family.
+            "../scripts/figure_{params.family}.py"

@@ -104,9 +104,8 @@ def numeral_tokenizer(numbers: int) -> PreTrainedTokenizerFast:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    splitter = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.Digits(False)]
-    )
+    # Punctuation is parted from digits, not from words: `Answer:` is one token, and lines are short.
+    splitter = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Digits(False)])
     samples = [
         template.replace("{a}", " ").replace("{b}", " ") + CUES[operation]
         for operation, templates in TEMPLATES.items()

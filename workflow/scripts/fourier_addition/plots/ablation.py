@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -32,25 +33,28 @@ def _with_optional(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return table.assign(**{name: np.nan for name in columns if name not in table.columns})
 
 
-def _draw_control(ax: Axes, place: float, row: pd.Series, *, half: float, horizontal: bool) -> None:
-    """The grey band of one row's (or column's) control and its mean."""
-    if pd.isna(row["control_low"]) or pd.isna(row["control_high"]):
-        return
-    low, high = 100 * row["control_low"], 100 * row["control_high"]
+def _draw_controls(
+    ax: Axes, places: Sequence[float], rows: pd.DataFrame, *, half: float, horizontal: bool
+) -> bool:
+    """A grey band at each place for the spread of its control, and a line at its mean.
+
+    places: one for each row, along y when `horizontal`. half: half the width of a band.
+    Returns whether there was any control to draw.
+    """
+    known = rows["control_low"].notna().to_numpy() & rows["control_high"].notna().to_numpy()
+    at = np.asarray(places, float)[known]
+    low, mean, high = (100 * rows.loc[known, name].to_numpy(float) for name in CONTROLS)
     # Controls that all agree have no width; the band must still be seen.
-    pad = max(0.0, 1.0 - (high - low)) / 2
+    pad = np.maximum(0.0, 1.0 - (high - low)) / 2
+    low, high = low - pad, high + pad
+    corners = np.stack([[at - half, low], [at + half, low], [at + half, high], [at - half, high]])
+    corners = corners.transpose(2, 0, 1)
     if horizontal:
-        ax.fill_betweenx(
-            [place - half, place + half], low - pad, high + pad, color=theme.CONTROL, linewidth=0
-        )
-        ax.plot(
-            [100 * row["control_mean"]] * 2, [place - half, place + half], color=theme.FAINT, linewidth=0.7
-        )
-    else:
-        ax.fill_between([place - half, place + half], low - pad, high + pad, color=theme.CONTROL, linewidth=0)
-        ax.plot(
-            [place - half, place + half], [100 * row["control_mean"]] * 2, color=theme.FAINT, linewidth=0.7
-        )
+        corners = corners[..., ::-1]
+    ax.add_collection(PolyCollection(corners, facecolors=theme.CONTROL, edgecolors="none", label="control"))
+    lines = ax.vlines if horizontal else ax.hlines
+    lines(mean, at - half, at + half, color=theme.FAINT, linewidth=0.7)
+    return bool(known.any())
 
 
 def _legend(figure: theme.PaperFigure, *, control: bool, reference: str | None) -> None:
@@ -83,9 +87,9 @@ def draw_filters(ax: Axes, table: pd.DataFrame, *, values: bool) -> pd.DataFrame
     shown = shown.assign(
         row=[filter_name(m, r) for m, r in shown[["module", "removed"]].itertuples(index=False)]
     )
+    _draw_controls(ax, range(len(shown)), shown, half=0.36, horizontal=True)
     for place, (_, row) in enumerate(shown.iterrows()):
         colour = theme.MODULE_COLOURS.get(row["module"], theme.INK)
-        _draw_control(ax, place, row, half=0.36, horizontal=True)
         if pd.notna(row["low"]):
             ax.plot([100 * row["low"], 100 * row["high"]], [place] * 2, color=colour, linewidth=1.0, zorder=3)
         if pd.notna(row["reference"]):
@@ -124,7 +128,8 @@ def draw_filters(ax: Axes, table: pd.DataFrame, *, values: bool) -> pd.DataFrame
     ax.set_xticks([0, 25, 50, 75, 100])
     if not len(shown):
         theme.empty(ax, "no filter was applied")
-    return shown.drop(columns="row").dropna(axis="columns", how="all") if len(shown) else shown
+    shown = shown.drop(columns="row")
+    return shown.dropna(axis="columns", how="all") if len(shown) else table
 
 
 @theme.themed
@@ -355,9 +360,7 @@ def plot_single_periods(
             continue
         few = len(shown) <= 16
         places = np.arange(len(shown)) if few else shown["component"].to_numpy()
-        for place, (_, row) in zip(places, shown.iterrows(), strict=True):
-            _draw_control(ax, place, row, half=0.36 if few else 0.5, horizontal=False)
-        any_control = any_control or bool(shown["control_low"].notna().any())
+        any_control |= _draw_controls(ax, places, shown, half=0.36 if few else 0.5, horizontal=False)
         ax.vlines(places, 100 * shown["low"], 100 * shown["high"], color=colour, linewidth=0.9, zorder=3)
         ax.plot(
             places,

@@ -35,7 +35,8 @@ def draw_errors(
     ax.set(xlabel="error (prediction − answer)", ylabel="wrong answers")
     if not len(inside):
         write_facts(ax, facts, clear=False)
-        theme.empty(ax, "every prediction is right" if not len(counts) else f"no error within ±{limit}")
+        reason = f"no error within ±{limit}" if len(counts) else "every prediction is right"
+        theme.empty(ax, reason if len(table) else "no prediction to show")
         return inside.assign(highlighted=pd.Series(dtype=bool))
     multiple = inside["error"] % highlight == 0 if highlight else pd.Series(False, index=inside.index)
     shown = inside.assign(highlighted=multiple)

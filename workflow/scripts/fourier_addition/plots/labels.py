@@ -17,12 +17,14 @@ _ROUND_PERIODS = (2, 2.5, 5, 10, 20)
 _OTHER_PERIODS = (50, 100, 200, 3, 4, 30, 40)
 
 
-def _measure(ax: Axes, texts: Sequence[str], size: float) -> list[tuple[float, float]]:
+def _measure(
+    ax: Axes, texts: Sequence[str], size: float, weights: Sequence[str] | None = None
+) -> list[tuple[float, float]]:
     renderer = ax.figure.canvas.get_renderer()
     probe = ax.text(0, 0, "", fontsize=size)
     sizes = []
-    for text in texts:
-        probe.set_text(text)
+    for text, weight in zip(texts, weights or ["normal"] * len(texts), strict=True):
+        probe.set(text=text, fontweight=weight)
         box = probe.get_window_extent(renderer)
         sizes.append((box.width, box.height))
     probe.remove()
@@ -201,7 +203,7 @@ def _place_beside(
     frame = ax.get_window_extent()
     boxes: list[tuple[float, float, float, float]] = []
     written = []
-    for i, (width, height) in enumerate(_measure(ax, texts, size)):
+    for i, (width, height) in enumerate(_measure(ax, texts, size, weights)):
         px, py = points[i]
         spots = [
             (px + 2.5, py - height / 2),

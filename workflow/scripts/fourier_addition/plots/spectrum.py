@@ -124,8 +124,11 @@ def plot_spectrum(
         parts.append((letter, drawn))
     table = theme.drawn(parts)
     marked = table[table["labelled"]]
-    hollow = f"{len(marked) - int(marked['outlier'].sum())} of {len(marked)} marked components"
-    explanation = f"Filled: stands out from shuffled numbers. Hollow ({hollow}): does not."
+    hollow = int((~marked["outlier"]).sum())
+    explanation = ""
+    if len(marked):
+        share = f"{hollow} of {len(marked)} marked components"
+        explanation = f"Filled: stands out from shuffled numbers. Hollow ({share}): does not."
     theme.finish(figure, title=title, note="\n".join(filter(None, [explanation, note])))
     return figure, table
 

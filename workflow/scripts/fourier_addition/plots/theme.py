@@ -158,9 +158,7 @@ def layer_map() -> Colormap:
 
 def accuracy_map() -> Colormap:
     """Sequential map for accuracies, light is low; cells without a value are grey."""
-    light_to_dark = sns.color_palette("crest", as_cmap=True)
-    light_to_dark.set_bad(CONTROL)
-    return light_to_dark
+    return sns.color_palette("crest", as_cmap=True).with_extremes(bad=CONTROL)
 
 
 def count_map() -> Colormap:
@@ -170,10 +168,7 @@ def count_map() -> Colormap:
 
 def logit_map() -> Colormap:
     """Diverging map for logits, white at 0; cells without a value are grey."""
-    # A copy, because matplotlib's registered maps are shared.
-    diverging = matplotlib.colormaps["RdBu_r"].copy()
-    diverging.set_bad(CONTROL)
-    return diverging
+    return matplotlib.colormaps["RdBu_r"].with_extremes(bad=CONTROL)
 
 
 def module_label(module: str) -> str:
@@ -386,13 +381,15 @@ def finish(figure: PaperFigure, *, title: str | None, note: str | None) -> None:
     if title:
         figure.suptitle(title)
     _write_below(figure, note)
-    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    layout.execute(figure)
     if _wrap_titles(figure):
-        figure.draw_without_rendering()
+        layout.execute(figure)
     if figure.after_layout:
         while figure.after_layout:
             figure.after_layout.pop(0)()
-        figure.draw_without_rendering()
+        # Raised axes may have longer tick labels.
+        layout.execute(figure)
     figure.set_layout_engine("none")
 
 

@@ -23,6 +23,10 @@ def top_components(
     return [int(component) for component in each.nlargest(top).index]
 
 
+def _heading(count: int) -> str:
+    return f"{count} largest components" if count > 1 else "largest component" if count else "components"
+
+
 def _answer(table: pd.DataFrame) -> int:
     return int(table["answer"].iloc[0])
 
@@ -112,7 +116,7 @@ def plot_waves_and_sum(
     figure, axes = theme.panels(1, 2, height=2.3)
     waves, total = axes[0]
     shown = draw_waves(waves, table, top_components(table, top), window=window, empty="no component to show")
-    waves.set_title(f"{shown['component'].nunique()} largest components")
+    waves.set_title(_heading(shown["component"].nunique()))
     summed = shown.groupby("number", as_index=False).agg(value=("value", "sum"), answer=("answer", "first"))
     if len(summed):
         total.plot(summed["number"], summed["value"], color=theme.BLUE, linewidth=0.9)
@@ -152,7 +156,7 @@ def plot_waves_by_band(
     for ax, (letter, name, low, high) in zip(axes[0], bands, strict=True):
         components = top_components(table, top, low=low, high=high)
         drawn = draw_waves(ax, table, components, window=window, empty=f"no component with {name}")
-        ax.set_title(f"{len(components)} largest components, {name}")
+        ax.set_title(f"{_heading(len(components))}, {name}")
         parts.append((letter, drawn))
     theme.finish(figure, title=title, note=note)
     return figure, theme.drawn(parts)

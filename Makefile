@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 
-.PHONY: all setup results report test lint format clean-results verify why bench-ablation
+.PHONY: all setup results report test lint format docs clean-results verify
 
 all: results
 
@@ -43,11 +43,11 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
+docs: setup
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.config_docs
+
 verify: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.verify results
-
-why: setup
-	$(SNAKEMAKE) --dry-run --quiet host
 
 clean-results:
 	find results -mindepth 1 -not -name .gitignore -delete

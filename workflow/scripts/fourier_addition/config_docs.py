@@ -1,0 +1,84 @@
+"""The user's manual of the configuration, made from the schema."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fourier_addition.config import SCHEMA, schema
+from fourier_addition.storage import replacing
+
+INTRODUCTION = """# Configuration
+
+Made from `schema.yaml` by `make docs`; a test keeps the two in step. Sections are the top-level keys.
+`<name>` is a name of your choice. Keys that everyone leaves alone have defaults. A wrong key or value
+stops the workflow before any job, with one sentence that names it.
+
+| file | what it is |
+| --- | --- |
+| `config.yaml` | the default: complete on a laptop, no model hub |
+| `schema.yaml` | every key, its default and its meaning |
+
+Use another file with `make CONFIG=path/to/file.yaml` or `snakemake --configfile path/to/file.yaml`.
+Threads, memory, partitions and time limits are not configuration: they are in `profiles/`.
+"""
+
+
+def _type(rule: Mapping[str, Any]) -> str:
+    if "enum" in rule:
+        return " or ".join(f"`{value}`" for value in rule["enum"])
+    if "anyOf" in rule:
+        return " or ".join(_type(each) for each in rule["anyOf"])
+    if "const" in rule:
+        return f"`{rule['const']}`"
+    kind = rule.get("type", "any")
+    names = {"integer": "whole number", "array": "list", "object": "mapping", "boolean": "true or false"}
+    return names.get(kind, kind)
+
+
+def _default(rule: Mapping[str, Any], required: bool) -> str:
+    if "default" in rule:
+        value = rule["default"]
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return f"`{text}`" if text else "empty"
+    return "required" if required else "-"
+
+
+def _rows(rules: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    required = rules.get("required", [])
+    for key, rule in rules.get("properties", {}).items():
+        name = f"{prefix}{key}"
+        # A mapping with described keys of its own is documented by them.
+        inner = rule.get("properties") or (rule.get("items") or {}).get("properties")
+        default = "-" if inner and rule.get("default") == {} else _default(rule, key in required)
+        yield name, _type(rule), default, rule.get("description", "")
+        if rule.get("properties"):
+            yield from _rows(rule, f"{name}.")
+        elif inner:
+            yield from _rows(rule["items"], f"{name}[].")
+
+
+def document() -> str:
+    """The text of config/README.md."""
+    parts = [INTRODUCTION]
+    for key, rule in schema()["properties"].items():
+        parts.append(f"\n## `{key}`\n\n{rule['description']}\n")
+        named = rule.get("additionalProperties")
+        rows = list(_rows(named, "<name>.") if isinstance(named, dict) else _rows(rule, ""))
+        if rows:
+            parts.append("\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n")
+            parts += [f"| `{n}` | {t} | {d} | {m.replace('|', '/')} |\n" for n, t, d, m in rows]
+    return "".join(parts)
+
+
+def main() -> None:
+    """Write config/README.md, or the path given."""
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else SCHEMA.with_name("README.md")
+    with replacing(target) as temporary:
+        temporary.write_text(document())
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import matplotlib
@@ -228,6 +229,8 @@ def controls(ax):
 
 
 def boxes(ax):
+    with theme.style():
+        ax.figure.draw_without_rendering()
     renderer = ax.figure.canvas.get_renderer()
     # Of an annotation the text alone: its leader line may pass between other labels.
     return [Text.get_window_extent(text, renderer) for text in ax.texts if text.get_text()]
@@ -241,30 +244,25 @@ def assert_apart(found):
 
 
 FIGURES = {
-    "lens": lambda: plot_lens(lens_table(), note=NOTE),
-    "lens paper": lambda: plot_lens(lens_table(48), title="Logit lens"),
+    "lens": lambda: plot_lens(lens_table(), title="Logit lens", note=NOTE),
     "spectrum": lambda: plot_spectrum(spectra(), panels=[("mlp", 1), ("attention", 2)], tau=9, note=NOTE),
     "spectrum paper": lambda: plot_spectrum(
-        spectra(521, 48), panels=[("mlp", 33), ("attention", 40)], tau=50
+        spectra(521, (33, 40)), panels=[("mlp", 33), ("attention", 40)], tau=50
     ),
-    "mean spectra": lambda: plot_mean_spectra(spectra(), note=NOTE),
-    "mean spectra paper": lambda: plot_mean_spectra(spectra(521, range(40, 48))),
+    "mean spectra paper": lambda: plot_mean_spectra(spectra(521, range(28, 48)), layers=16),
     "two runs": lambda: plot_mean_spectra(
         pd.concat([spectra().assign(run="a"), spectra(periods=()).assign(run="b")]),
-        run_labels={"a": "with a long name that says how it was trained"},
+        run_labels={"a": "with a long name that says how it was trained", "b": "from scratch"},
     ),
     "heatmaps": lambda: plot_logit_heatmaps(logits(), answer=58, note=NOTE),
-    "heatmaps paper": lambda: plot_logit_heatmaps(
-        logits(521, 48, 108), answer=108, layers=16, shared_scale=True
-    ),
     "logits": lambda: plot_logits(logits(), panels=[("mlp", 2), ("attention", 1)], answer=58),
     "waves": lambda: plot_waves_and_sum(wave_table(), note=NOTE),
     "waves paper": lambda: plot_waves_by_band(wave_table(521, 108), cut=50, window=40),
     "longest wave": lambda: plot_longest_wave(wave_table()),
     "embeddings": lambda: plot_embedding_spectra(embeddings(["one", "two", "three"]), note=NOTE),
-    "clusters": lambda: plot_clusters(number_plane(), note=NOTE),
-    "clusters paper": lambda: plot_clusters(number_plane(521)),
-    "training": lambda: plot_training(histories(), note=NOTE),
+    "clusters 101": lambda: plot_clusters(number_plane(101), note=NOTE),
+    "clusters 521": lambda: plot_clusters(number_plane(521)),
+    "training": lambda: plot_training(histories(), names={"fine-tuned": "fine-tuned model"}, note=NOTE),
     "final": lambda: plot_final_accuracy(
         histories().query("epoch == 20").assign(low=lambda t: t.accuracy * 0.9, high=lambda t: t.accuracy),
         note=NOTE,
@@ -275,17 +273,16 @@ FIGURES = {
     "single component": lambda: plot_single_component(kept_table(), size=101, note=NOTE),
     "table 1": lambda: ablation.plot_table1(filter_table(), note=NOTE),
     "digit ranges": lambda: ablation.plot_digit_ranges(
-        pd.concat(
-            [filter_table().assign(digit_range=name) for name in ("one digit", "two digits", "three digits")]
-        )
+        pd.concat([filter_table().assign(digit_range=name) for name in ("0-9", "10-99", "100-260")]),
+        names={"0-9": "one digit"},
     ),
     "tau": lambda: ablation.plot_tau(tau_table(), tau=10, baseline=0.98, note=NOTE),
-    "layer bands": lambda: ablation.plot_layer_bands(layer_table(), note=NOTE),
-    "layer bands paper": lambda: ablation.plot_layer_bands(layer_table(48)),
+    "layer bands": lambda: ablation.plot_layer_bands(
+        layer_table(), names={"low": "low frequencies"}, note=NOTE
+    ),
     "periods": lambda: ablation.plot_single_periods(period_table(), baseline=0.98, note=NOTE),
     "periods paper": lambda: ablation.plot_single_periods(period_table(range(1, 261), 520)),
-    "probes": lambda: probes.plot_probes(probe_table(), note=NOTE),
-    "probes of embeddings": lambda: probes.plot_probes(probe_table(layers=1)),
+    "probes": lambda: probes.plot_probes(probe_table(), names={"fine-tuned": "model"}, note=NOTE),
     "figure 1": lambda: pairs.plot_lens_and_heatmaps(lens_table(48), logits(521, 48, 108), answer=108),
     "figure 5": lambda: pairs.plot_spectrum_and_clusters(
         embeddings(["fine-tuned"]), number_plane(), note=NOTE
@@ -294,9 +291,15 @@ FIGURES = {
 }
 
 
+@functools.cache
+def built(name):
+    """A figure and its table, built once for all tests that only look at it."""
+    return FIGURES[name]()
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_whole(name):
-    figure, table = FIGURES[name]()
+    figure, table = built(name)
     with theme.style():
         # Colourbars take their place when they are drawn.
         figure.draw_without_rendering()
@@ -358,7 +361,7 @@ def test_save_writes_three_files_that_agree(tmp_path):
     "build",
     [
         lambda: plot_spectrum(spectra(layers=1), panels=[("mlp", 0)], tau=9, note=NOTE),
-        lambda: plot_clusters(number_plane()),
+        lambda: plot_clusters(number_plane(40)),
         lambda: plot_logit_heatmaps(logits(), answer=58),
     ],
 )
@@ -451,8 +454,7 @@ def test_spectrum_marks_hollow_what_does_not_stand_out():
 
 
 def test_mean_spectra_draw_a_line_a_layer_and_name_the_outliers():
-    table = spectra(521, range(28, 48))
-    figure, drawn = plot_mean_spectra(table, layers=16)
+    figure, drawn = built("mean spectra paper")
     for ax in figure.axes[:2]:
         assert len(ax.lines) == 16
         assert set(texts(ax)) == {"T=10", "T=5", "T=2.5", "T=2"}
@@ -492,10 +494,10 @@ def test_a_spectrum_without_outliers_says_so():
 
 
 def test_runs_have_a_row_of_panels_each():
-    table = pd.concat([spectra().assign(run="a"), spectra(periods=()).assign(run="b")])
-    figure, drawn = plot_mean_spectra(table, run_labels={"b": "from scratch"})
-    titles = [ax.get_title() for ax in figure.axes[:4]]
-    assert titles == ["MLP, a", "attention, a", "MLP, from scratch", "attention, from scratch"]
+    figure, drawn = built("two runs")
+    titles = [ax.get_title().replace("\n", " ") for ax in figure.axes if ax.get_title()]
+    long = "with a long name that says how it was trained"
+    assert titles == [f"MLP, {long}", f"attention, {long}", "MLP, from scratch", "attention, from scratch"]
     assert drawn.groupby("panel")["run"].first().tolist() == ["a", "a", "b", "b"]
 
 
@@ -540,7 +542,7 @@ def test_heatmaps_share_a_scale_and_leave_gaps_grey():
 
 def test_waves_and_their_sum():
     table = wave_table()
-    figure, drawn = plot_waves_and_sum(table, top=5)
+    figure, drawn = built("waves")
     waves, total = figure.axes
     assert [label.get_text() for label in waves.get_yticklabels()] == ["T=2", "T=2.5", "T=5", "T=10", "T=100"]
     largest = [1, 10, 20, 40, 50]
@@ -593,7 +595,7 @@ def test_embeddings_have_a_panel_each():
 @pytest.mark.parametrize("size", [101, 521])
 def test_clusters_label_multiples_of_ten_first(size):
     table = number_plane(size)
-    figure, drawn = plot_clusters(table)
+    figure, drawn = built(f"clusters {size}")
     ax = figure.axes[0]
     assert sum(len(points.get_offsets()) for points in ax.collections) == size
     shapes = {to_hex(points.get_facecolor()[0]) for points in ax.collections}
@@ -608,7 +610,7 @@ def test_clusters_label_multiples_of_ten_first(size):
 
 def test_training_shows_mean_and_deviation_over_seeds():
     table = histories(seeds=3)
-    figure, drawn = plot_training(table, names={"fine-tuned": "fine-tuned model"})
+    figure, drawn = built("training")
     ax = figure.axes[0]
     assert ax.lines[0].get_label() == "fine-tuned model (3 seeds)"
     last = table[(table["arm"] == "from scratch") & (table["epoch"] == 20)]["accuracy"]
@@ -730,15 +732,14 @@ def test_without_controls_no_band_is_promised():
 
 
 def test_digit_ranges_stand_side_by_side():
-    table = pd.concat([filter_table().assign(digit_range=name) for name in ("0-9", "10-50")])
-    figure, drawn = ablation.plot_digit_ranges(table, names={"0-9": "one digit"})
-    assert [ax.get_title() for ax in figure.axes] == ["one digit", "10-50"]
+    figure, drawn = built("digit ranges")
+    assert [ax.get_title() for ax in figure.axes] == ["one digit", "10-99", "100-260"]
     assert not any(label.get_text() for label in figure.axes[1].get_yticklabels())
-    assert len(drawn) == 14 and set(drawn["digit_range"]) == {"0-9", "10-50"}
+    assert len(drawn) == 21 and set(drawn["digit_range"]) == {"0-9", "10-99", "100-260"}
 
 
 def test_tau_has_a_panel_for_each_band_and_module():
-    figure, drawn = ablation.plot_tau(tau_table(), tau=10, baseline=0.98)
+    figure, drawn = built("tau")
     titles = [ax.get_title() for ax in figure.axes]
     assert (
         titles[:2] == ["low from MLP", "low from attention"] and titles[-1] == "high from attention and MLP"
@@ -753,31 +754,30 @@ def test_tau_has_a_panel_for_each_band_and_module():
 
 
 def test_layer_bands_show_and_write_accuracies():
-    table = layer_table()
-    figure, drawn = ablation.plot_layer_bands(table, names={"low": "low frequencies"})
+    figure, drawn = built("layer bands")
     image = figure.axes[0].images[0]
     np.testing.assert_allclose(image.get_array(), [[100, 200 / 3, 100 / 3]] * 2)
     assert texts(figure.axes[0]) == ["100", "67", "33"] * 2
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["low frequencies", "high"]
-    assert len(drawn) == len(table)
+    assert len(drawn) == len(layer_table())
     many, _ = ablation.plot_layer_bands(layer_table(48))
     assert not texts(many.axes[0])
 
 
 def test_single_periods_by_name_or_by_component():
-    few, drawn = ablation.plot_single_periods(period_table())
+    few, drawn = built("periods")
     assert [label.get_text() for label in few.axes[0].get_xticklabels()] == ["100", "10", "5", "2.5", "2"]
     assert len(drawn) == 10
     band = controls(few.axes[0])[1].get_extents()
     assert band.x0 < 1 < band.x1 and (band.y0, band.y1) == pytest.approx((90, 100))
-    many, _ = ablation.plot_single_periods(period_table(range(1, 51)))
+    many, _ = built("periods paper")
     dots = next(line for line in many.axes[0].lines if line.get_marker() == "o")
-    assert list(dots.get_xdata()) == list(range(1, 51))
+    assert list(dots.get_xdata()) == list(range(1, 261))
     assert many.axes[0].child_axes
 
 
 def test_probes_by_layer_and_by_row():
-    figure, drawn = probes.plot_probes(probe_table(layers=4), names={"fine-tuned": "model"})
+    figure, drawn = built("probes")
     assert [ax.get_title() for ax in figure.axes] == ["model", "from scratch"]
     own = probe_table(layers=4).query("name == 'fine-tuned' and modulus == 5")
     np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), own["kappa"])
@@ -799,7 +799,6 @@ def test_probes_by_layer_and_by_row():
 
 NOTHING_TO_SHOW = {
     "lens": lambda: plot_lens(lens_table().iloc[:0]),
-    "mean spectra": lambda: plot_mean_spectra(spectra().iloc[:0]),
     "heatmaps": lambda: plot_logit_heatmaps(logits().iloc[:0], answer=58),
     "waves": lambda: plot_waves_and_sum(wave_table().iloc[:0]),
     "longest wave": lambda: plot_longest_wave(wave_table().iloc[:0]),

@@ -164,7 +164,7 @@ def _place_peaks(
             }
             if moved
             else None,
-        )
+        ).set_in_layout(False)
 
 
 def label_points(
@@ -246,7 +246,7 @@ def _place_beside(
             fontsize=size,
             color=colours[i],
             fontweight=None if weights is None else weights[i],
-        )
+        ).set_in_layout(False)
     if drawn is not None:
         drawn(written)
 

@@ -10,22 +10,25 @@ from fourier_addition.plots.theme import save
 if "snakemake" not in globals():
     snakemake = mock_snakemake("figure_errors", figure="figure-23")
 
-LABELS = {
-    "filtered-errors": {
-        "mlp-low": "low frequencies removed from MLPs",
-        "attention-high": "high frequencies removed from attention",
-    },
-    "kept-errors": {"keep-longest": "only the longest period kept"},
+FILTERED = {
+    "mlp-low": "low frequencies removed from MLPs",
+    "attention-high": "high frequencies removed from attention",
 }
 
 with job(snakemake):
     options, kind = snakemake.params.options, snakemake.params.kind
     table = pd.read_parquet(snakemake.input.table)
     if kind == "errors":
-        table = table.assign(condition="all predictions")
-        labels = {"all predictions": "predictions of the model"}
+        table = table.assign(condition="predictions of the model")
+        labels = {"predictions of the model": "predictions of the model"}
+    elif kind == "filtered-errors":
+        labels = FILTERED
     else:
-        labels = LABELS[kind]
+        kept = table[table["kind"] == "keep"]
+        longest = kept[kept["value"] == kept["value"].max()]
+        labels = {
+            name: f"only period {longest['value'].iloc[0]:g} kept" for name in longest["condition"].unique()
+        }
     shown = {name: table[table["condition"] == name] for name in labels}
     for name, rows in shown.items():
         if rows.empty:

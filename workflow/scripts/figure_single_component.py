@@ -10,7 +10,8 @@ if "snakemake" not in globals():
 
 with job(snakemake):
     options = snakemake.params.options
-    kept = pd.read_parquet(snakemake.input.table)
+    table = pd.read_parquet(snakemake.input.table)
+    kept = table[table["kind"] == "keep"].rename(columns={"value": "kept_period"})
     counts = kept.groupby(["kept_period", "answer", "prediction"]).size().reset_index(name="count")
     same = (kept["prediction"] % 2 == kept["answer"] % 2).groupby(kept["kept_period"]).mean()
     right = (kept["prediction"] == kept["answer"]).groupby(kept["kept_period"]).mean()

@@ -27,7 +27,7 @@ def counting(generator: np.random.Generator, numbers: int, steps: Sequence[int])
     step = int(generator.choice(fitting))
     start = int(generator.integers(numbers - 5 * step))
     terms = [start + step * i for i in range(6)]
-    return " , ".join(map(str, terms if generator.random() < 0.5 else terms[::-1])) + " ."
+    return " ".join(map(str, terms if generator.random() < 0.5 else terms[::-1])) + " ."
 
 
 def order(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
@@ -64,7 +64,7 @@ def alike(generator: np.random.Generator, numbers: int, steps: Sequence[int]) ->
     )[int(generator.integers(3))]
     members = [n for n in range(numbers) if key(n) == key(a)]
     drawn = generator.permutation(members)[:5]
-    return " and ".join(map(str, drawn)) + f" {words} ."
+    return " ".join(map(str, drawn)) + f" {words} ."
 
 
 SENTENCES: dict[str, Sentence] = {

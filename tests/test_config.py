@@ -1,0 +1,115 @@
+"""The configuration: schema, defaults, manual, and one sentence for every fault."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from fourier_addition.config import instances, tau_of, validated
+from fourier_addition.config_docs import document
+from fourier_addition.errors import UserError
+from fourier_addition.figures import FAMILIES, NEEDS, PAPER, views
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name != "schema.yaml")
+
+
+@pytest.fixture()
+def default():
+    return yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_configurations_are_valid(path):
+    config = validated(yaml.safe_load(path.read_text()))
+    assert instances(config) and views(config)
+
+
+def test_the_manual_is_made_from_the_schema():
+    assert (ROOT / "config" / "README.md").read_text() == document()
+
+
+def test_every_key_of_the_schema_has_a_description():
+    def without(rule, path):
+        for key, inner in rule.get("properties", {}).items():
+            if "description" not in inner:
+                yield f"{path}.{key}"
+            yield from without(inner, f"{path}.{key}")
+            for child in ("additionalProperties", "items"):
+                if isinstance(inner.get(child), dict):
+                    yield from without(inner[child], f"{path}.{key}")
+
+    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
+    assert list(without(schema, "")) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "sentence"),
+    [
+        (["runs", "mini.scratch", "epoch"], 3, r"`runs.mini.scratch.epoch` is not known.*`epochs`\?"),
+        (["runs", "mini.scratch", "epochs"], -1, r"`runs.mini.scratch.epochs` must be at least 0, not -1"),
+        (["runs", "mini.scratch", "model"], "minilm2", r"names the model 'minilm2'.*there are: mini, minilm"),
+        (["runs", "mini.scratch", "task"], "sums", r"names the task 'sums'"),
+        (["runs", "mini.finetuned", "embedding"], "random", r"needs `start: scratch`"),
+        (["runs", "mini.finetuned", "loss_on"], "line", r"loss_over` must be vocabulary"),
+        (["tasks", "addition-50", "operands"], [0, 51], r"needs the numbers 0\.\.102, but number 101"),
+        (["tasks", "addition-50", "operands"], [9, 3], r"0 <= smallest <= largest"),
+        (["tasks", "addition-50", "operation"], "sum", r"must be one of addition, multiplication"),
+        (["tasks", "addition-50", "running_example"], [15, 93], r"outside the operands"),
+        (["tasks", "addition-50", "templates"], ["sum of {a}"], r"must hold {a} and {b}"),
+        (["models", "minilm", "sources"], [{"hub": "a/b"}], r"revision` must be the 40 hexadecimal digits"),
+        (["models", "minilm", "sources"], [{"hub": "a/b", "wheel": "c==1"}], r"one of the keys wheel, hub"),
+        (["models", "mini", "sources"], [{"pretrain": "words"}], r"names the pre-training 'words'"),
+        (["models", "mini", "architecture", "heads"], 3, r"3 heads do not divide the width"),
+        (["embeddings", "minilm", "numbers"], 400, r"number 342 is not one token of model 'minilm'"),
+        (["analysis"], {"tau": 51}, r"`analysis.tau` is 51, beyond the 50 components"),
+        (["analysis"], {"basis": "fft"}, r"`analysis.basis` must be one of paper, orthonormal"),
+        (["ablations", "runs"], ["nobody"], r"names the run 'nobody'"),
+        (["ablations", "digit_ranges"], {"four digits": [1000, 9999]}, r"four digits.*holds no pair"),
+        (["ablations", "bands"], ["middle"], r"`ablations.bands\[0\]`.*middle"),
+        (["ablations", "seed"], 7, r"`ablations.seed` is 7, but run"),
+        (["figures", "figure-1"], {}, r"`figures.figure-1.run` is missing"),
+        (["figures", "figure-7", "seed"], 9, r"has the seeds"),
+        (["figures", "spiral"], {"run": "mini.scratch"}, r"`figures.spiral` is not a figure of the paper"),
+        (["figures", "spiral"], {"kind": "spiral"}, r"`figures.spiral.kind` must be one of"),
+        (["tables", "mine"], {"run": "mini.scratch"}, r"`tables.mine.kind` is missing"),
+        (["figure"], {}, r"`figure` is not known.*`figures`\?"),
+        (["models"], [], r"`models` must be a mapping"),
+    ],
+)
+def test_every_fault_gets_one_sentence(default, where, value, sentence):
+    config = copy.deepcopy(default)
+    inner = config
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[where[-1]] = value
+    with pytest.raises(UserError, match=sentence) as raised:
+        views(validated(config))
+    text = str(raised.value)
+    assert "\n" not in text and text.endswith((".", "?"))
+
+
+def test_a_missing_section_is_named():
+    with pytest.raises(UserError, match=r"`(models|tasks|runs|figures)` is missing"):
+        validated({})
+
+
+def test_the_papers_tau_keeps_period_ten_high(default):
+    config = validated(default)
+    assert {p: tau_of(config, p) for p in (521, 341, 101)} == {521: 50, 341: 33, 101: 10}
+
+
+def test_defaults_do_not_change_the_given_configuration(default):
+    before = copy.deepcopy(default)
+    validated(default)
+    assert default == before
+
+
+def test_every_kind_of_figure_has_a_family_and_needs():
+    kinds = [kind for needed in NEEDS.values() for kind in needed]
+    assert sorted(kinds) == sorted(FAMILIES)
+    assert {kind for kind, _ in PAPER.values()} <= set(FAMILIES)
+    assert sorted(PAPER) == sorted(f"figure-{number}" for number in range(1, 24))
+    for family in set(FAMILIES.values()):
+        assert (ROOT / "workflow" / "scripts" / f"figure_{family}.py").is_file()
+        assert (ROOT / "workflow" / "report" / f"{family}.rst").is_file()

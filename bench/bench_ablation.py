@@ -1,0 +1,254 @@
+"""Ablation benchmark: the engine against plain hooks, TransformerLens and nnsight.
+
+Every contestant gets the same random-weight model, prompts, conditions and filters, and runs in a
+process of its own. Repeats take turns, so that a drifting machine hits all alike; speeds are pairs of
+condition and prompt per second, given as ratios to the engine's of the same repeat. The engine takes
+every condition; the contestants that run the model once for each take every `--stride`-th of them
+(the time of each is the same), and outputs are compared where both ran. Peak memory is that of the
+runs, loading left out. Nothing here passes or fails.
+
+    python bench/bench_ablation.py --peers-python .venv-peers/bin/python
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
+
+from fourier_addition.ablation import Readout, control_conditions, layer_sweep, table1_conditions
+from fourier_addition.fourier import fourier_basis
+from fourier_addition.storage import write_json
+
+CONTESTANTS = ("engine", "plain", "transformer-lens", "nnsight")
+NUMBERS = 521
+FIRST_NUMBER = 2000
+TAU = 50
+
+
+def prompts(count: int, tokens: int, rng: np.random.Generator) -> np.ndarray:
+    """Token ids of `count` addition prompts: (example, token) int64.
+
+    Shaped like the task's: shots that all prompts share, one of five templates of a few words around
+    two operands, and an ending of the template's.
+    """
+    templates = rng.integers(0, FIRST_NUMBER, (5, 10))
+    shots = rng.integers(0, FIRST_NUMBER, tokens - 12)
+    rows = []
+    for template, (a, b) in zip(
+        rng.integers(5, size=count), FIRST_NUMBER + rng.integers(261, size=(count, 2)), strict=True
+    ):
+        words = templates[template]
+        rows.append([*shots, *words[:2], a, *words[2:4], b, *words[4:10]])
+    return np.array(rows, np.int64)
+
+
+def write_task(
+    workspace: Path, name: str, tokens: int, given: argparse.Namespace, model: torch.nn.Module
+) -> int:
+    """Write one task's prompts, conditions and filters; returns how many conditions it has."""
+    number_ids = np.arange(FIRST_NUMBER, FIRST_NUMBER + NUMBERS)
+    unembedding = model.lm_head.weight[number_ids].detach().numpy()
+    readout = Readout(unembedding, fourier_basis(NUMBERS))
+    if name.startswith("table"):
+        rows = table1_conditions(readout, given.layers, TAU)
+        conditions = rows + control_conditions(rows, readout, given.draws, seed=0)
+    else:
+        conditions = layer_sweep(readout, given.layers, ["low", "high"], TAU)
+    filters = list(dict.fromkeys(c.filter for c in conditions if c.filter is not None))
+    modules = {"none": [], "attention": ["attn"], "mlp": ["mlp"], "both": ["attn", "mlp"]}
+    described = {
+        "batch_size": given.batch_size,
+        "keeps": [f.keeps for f in filters],
+        "conditions": [
+            {
+                "modules": modules[c.modules],
+                "layers": list(c.layers),
+                "filter": filters.index(c.filter) if c.filter is not None else -1,
+            }
+            for c in conditions
+        ],
+    }
+    ids = prompts(given.prompts, tokens, np.random.default_rng(tokens))
+    answers = np.arange(given.prompts) % NUMBERS
+    arrays = {f"filter-{n}": f.basis for n, f in enumerate(filters)}
+    np.savez(workspace / f"{name}.npz", ids=ids, answers=answers, number_ids=number_ids, **arrays)
+    (workspace / f"{name}.json").write_text(json.dumps(described))
+    return len(conditions)
+
+
+class Contestant:
+    """A child process that runs one task when told to."""
+
+    def __init__(self, name: str, workspace: Path, task: str, given: argparse.Namespace) -> None:
+        self.name = name
+        python = sys.executable if name in ("engine", "plain") else str(given.peers_python)
+        stride = 1 if name == "engine" else given.stride
+        script = str(Path(__file__).with_name("ablation_contestant.py"))
+        command = [python, script, name, str(workspace), task, "--stride", str(stride)]
+        threads = {"OMP_NUM_THREADS": str(given.threads), "MKL_NUM_THREADS": str(given.threads)}
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [*command, "--threads", str(given.threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env={**os.environ, **threads, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+        )
+        self.alive = self.answer() is not None
+
+    def answer(self) -> dict | None:
+        """The child's next line; None when it died."""
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def say(self, word: str) -> dict | None:
+        """Send a line and wait for the answer."""
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def last_words(self) -> str:
+        """The last line that a dead child wrote."""
+        self.process.wait()
+        self.errors.seek(0)
+        lines = self.errors.read().strip().splitlines()
+        return lines[-1] if lines else "no message"
+
+
+def measure(workspace: Path, task: str, given: argparse.Namespace) -> dict[str, dict]:
+    """Run a task with every contestant by turns; per contestant its speeds, memory and agreement."""
+    results: dict[str, dict] = {}
+    running = []
+    for name in given.contestants:
+        contestant = Contestant(name, workspace, task, given)
+        if contestant.alive:
+            running.append(contestant)
+            results[name] = {"wall": [], "cpu": []}
+        else:
+            results[name] = {"failed": contestant.last_words()}
+    for repeat in range(given.repeats + 1):
+        for contestant in running:
+            timed = contestant.say("run")
+            if timed is None:
+                results[contestant.name] = {"failed": contestant.last_words()}
+                continue
+            # The first turn warms caches and is not counted.
+            if repeat > 0:
+                for clock in ("wall", "cpu"):
+                    results[contestant.name][clock].append(timed["pairs"] / timed[clock])
+        running = [contestant for contestant in running if "failed" not in results[contestant.name]]
+    for contestant in running:
+        results[contestant.name] |= contestant.say("stop")
+        contestant.process.wait()
+    for contestant in running:
+        if contestant.name != "plain" and "peak" in results.get("plain", {}):
+            results[contestant.name] |= agreement(workspace, task, contestant.name)
+    return results
+
+
+def agreement(workspace: Path, task: str, name: str) -> dict[str, float]:
+    """Largest relative difference of losses from the plain pass, and the share of equal predictions."""
+    plain, other = (np.load(workspace / f"{task}-{who}.npz") for who in ("plain", name))
+    _, left, right = np.intersect1d(plain["numbers"], other["numbers"], return_indices=True)
+    difference = np.abs(plain["loss"][left] - other["loss"][right]) / np.abs(plain["loss"][left])
+    same = plain["prediction"][left] == other["prediction"][right]
+    return {"loss_difference": float(difference.max()), "same_predictions": float(same.mean())}
+
+
+def report(task: str, conditions: int, results: dict[str, dict], given: argparse.Namespace) -> str:
+    """One task's results as a Markdown table."""
+    lines = [
+        f"### {task}: {conditions} conditions, {given.prompts} prompts\n",
+        "| contestant | pairs/s | engine is faster by (wall) | by (CPU time) "
+        "| largest relative loss difference | same predictions | peak memory | of plain |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    plain_peak = results.get("plain", {}).get("peak")
+    for name, found in results.items():
+        if "failed" in found:
+            lines.append(f"| {name} | did not run: {found['failed']} | | | | | | |")
+            continue
+        ratios = []
+        for clock in ("wall", "cpu"):
+            ratio = np.array(results["engine"].get(clock, [np.nan])) / np.array(found[clock])
+            ratios.append(f"{np.median(ratio):.2f} ({ratio.min():.2f} to {ratio.max():.2f})")
+        difference = f"{found['loss_difference']:.1e}" if "loss_difference" in found else "reference"
+        same = f"{found['same_predictions']:.2%}" if "same_predictions" in found else ""
+        of_plain = f"{found['peak'] / plain_peak:.2f}" if plain_peak else ""
+        lines.append(
+            f"| {name} | {np.median(found['wall']):.1f} | {ratios[0]} | {ratios[1]} | {difference} | {same} "
+            f"| {found['peak'] / 2**20:.0f} MiB | {of_plain} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"))
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
+    parser.add_argument("--tasks", nargs="+", choices=("table1", "layers"), default=("table1", "layers"))
+    parser.add_argument("--tokens", nargs="+", type=int, default=(12, 48))
+    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--width", type=int, default=768)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--stride", type=int, default=9, help="the engine runs every condition all the same")
+    parser.add_argument("--output", type=Path, help="JSON file for every figure")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure every task and print a table for each."""
+    from tokenizers import Tokenizer, models
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    given = arguments()
+    if not given.peers_python.exists():
+        given.contestants = [name for name in given.contestants if name in ("engine", "plain")]
+        print(f"{given.peers_python} does not exist: peers are left out.\n")
+    cores, load = os.cpu_count(), os.getloadavg()
+    print(f"torch {torch.__version__}, {given.threads} threads of {cores} cores, load {load[0]:.2f}\n")
+    torch.manual_seed(0)
+    config = GPT2Config(n_layer=given.layers, n_embd=given.width, n_head=given.width // 64)
+    model = GPT2LMHeadModel(config).eval()
+    everything = {"threads": given.threads, "repeats": given.repeats, "load_before": load, "tasks": {}}
+    with tempfile.TemporaryDirectory() as directory:
+        workspace = Path(directory)
+        model.save_pretrained(workspace / "model")
+        # TransformerLens asks for a tokenizer, though prompts are token ids.
+        words = Tokenizer(models.WordLevel({"<unk>": 0, "<end>": 1}, unk_token="<unk>"))
+        PreTrainedTokenizerFast(
+            tokenizer_object=words, bos_token="<end>", eos_token="<end>", pad_token="<end>"
+        ).save_pretrained(workspace / "model")
+        for tokens in given.tokens:
+            for task in given.tasks:
+                name = f"{task}-{tokens}-tokens"
+                conditions = write_task(workspace, name, tokens, given, model)
+                results = measure(workspace, name, given)
+                print(report(name, conditions, results, given), flush=True)
+                everything["tasks"][name] = {"conditions": conditions, "contestants": results}
+    everything["load_after"] = os.getloadavg()
+    print(f"load {everything['load_after'][0]:.2f} at the end")
+    if given.output is not None:
+        write_json(everything, given.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
 """Figures 12, 21, 23: how far wrong predictions are from the answer."""
 
 import pandas as pd
+from fourier_addition.error_distribution import error_counts, error_facts
 from fourier_addition.errors import UserError
 from fourier_addition.job import job, mock_snakemake
-from fourier_addition.lens import error_counts, error_facts
 from fourier_addition.plots.errors import plot_errors
 from fourier_addition.plots.theme import save
 

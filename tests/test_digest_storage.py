@@ -1,0 +1,134 @@
+"""Code digests that rerun what a change touches, and files that appear whole or not at all."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fourier_addition.digest import SCRIPTS, code_digest, local_imports, reachable
+from fourier_addition.errors import UserError
+from fourier_addition.storage import (
+    read_manifest,
+    replacing,
+    verify_manifest,
+    write_json,
+    write_manifest,
+    write_parquet,
+)
+from fourier_addition.verify import verify
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def digest_in(folder: Path, script: str = "job_script.py") -> str:
+    """Digest in a fresh process, because digests are remembered."""
+    code = "import sys; from pathlib import Path; from fourier_addition.digest import code_digest; "
+    code += "print(code_digest(sys.argv[1], Path(sys.argv[2])))"
+    environment = {"PYTHONPATH": str(SCRIPTS)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, script, str(folder)], env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+@pytest.fixture()
+def code(tmp_path):
+    package = tmp_path / "science"
+    package.mkdir()
+    (package / "__init__.py").write_text('"""Science."""\n')
+    (package / "low.py").write_text('"""Low."""\n\n\ndef f(x):\n    """Twice."""\n    return 2 * x\n')
+    (package / "high.py").write_text("from science.low import f\n\n\ndef g(x):\n    return f(x) + 1\n")
+    (package / "other.py").write_text("y = 1\n")
+    (tmp_path / "job_script.py").write_text("from science.high import g\n\nprint(g(1))\n")
+    return tmp_path
+
+
+def test_comments_docstrings_and_formatting_change_nothing(code):
+    before = digest_in(code)
+    (code / "science/low.py").write_text("# why\ndef f( x ):\n    '''Two times x.'''\n    return (2*x)\n")
+    assert digest_in(code) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "changes"),
+    [
+        ("science/low.py", "def f(x):\n    return 3 * x\n", True),
+        ("science/high.py", "from science.low import f\n\n\ndef g(x):\n    return f(x)\n", True),
+        ("job_script.py", "from science.high import g\n\nprint(g(2))\n", True),
+        ("science/__init__.py", "z = 0\n", True),
+        ("science/other.py", "y = 2\n", False),
+    ],
+)
+def test_only_reachable_code_counts(code, file, text, changes):
+    before = digest_in(code)
+    (code / file).write_text(text)
+    assert (digest_in(code) != before) is changes
+
+
+@pytest.mark.parametrize(
+    "line", ["from . import low", "import importlib\nimportlib.import_module('a')", "__import__('a')"]
+)
+def test_imports_that_cannot_be_followed_are_refused(tmp_path, line):
+    (tmp_path / "s.py").write_text(line + "\n")
+    with pytest.raises(UserError, match="hide code from the digest"):
+        local_imports(tmp_path / "s.py", tmp_path)
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.py")))
+def test_every_script_has_a_digest(script):
+    assert len(code_digest(script)) == 16
+    assert SCRIPTS / "fourier_addition" / "errors.py" in reachable(SCRIPTS / script)
+
+
+def test_figures_do_not_depend_on_each_other():
+    lens = set(reachable(SCRIPTS / "figure_lens.py"))
+    assert SCRIPTS / "fourier_addition/plots/lens.py" in lens
+    assert SCRIPTS / "fourier_addition/plots/waves.py" not in lens
+    assert SCRIPTS / "fourier_addition/training.py" not in lens
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    target = tmp_path / "table.json"
+    write_json({"a": 1}, target)
+    with pytest.raises(RuntimeError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(target.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_write_left_is_cleared(tmp_path):
+    leftover = tmp_path / ".table.parquet.partial"
+    leftover.mkdir()
+    (leftover / "table.parquet").write_text("half")
+    write_parquet(pd.DataFrame({"x": [1]}), tmp_path / "table.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["table.parquet"]
+
+
+def test_manifests_notice_every_change(tmp_path):
+    store = tmp_path / "a.zarr"
+    (store / "c").mkdir(parents=True)
+    (store / "c" / "0").write_bytes(b"chunk")
+    (store / "c" / "1").write_bytes(b"chunk two")
+    write_manifest(tmp_path / "a.json", store, provenance={"seed": 0})
+    (store / ".snakemake_timestamp").touch()
+    assert verify(tmp_path) == (1, [])
+    assert read_manifest(tmp_path / "a.json")["provenance"]["packages"]["python"]
+    (store / "c" / "0").write_bytes(b"chUnk")
+    (store / "c" / "1").unlink()
+    (store / "c" / "2").write_bytes(b"")
+    problems = verify_manifest(tmp_path / "a.json")
+    assert len(problems) == 3
+    assert all(any(f"c/{name}" in problem for problem in problems) for name in "012")
+
+
+def test_a_foreign_file_is_no_manifest(tmp_path):
+    write_json({"x": 1}, tmp_path / "x.json")
+    with pytest.raises(UserError, match=r"x\.json is not a manifest"):
+        read_manifest(tmp_path / "x.json")
+    (tmp_path / "y.json").write_text("{")
+    with pytest.raises(UserError, match=r"y\.json is not valid JSON"):
+        read_manifest(tmp_path / "y.json")

@@ -1,0 +1,27 @@
+"""How far predictions are from the answer (figures 12, 21, 23)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+
+def error_counts(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """How often each error occurs: label, error, count; table has a column `error`."""
+    counts = table["error"].value_counts().sort_index()
+    return pd.DataFrame({"label": label, "error": counts.index.to_numpy(), "count": counts.to_numpy()})
+
+
+def error_facts(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """What the text of the paper says of errors: label, name, value (fraction).
+
+    table: column `error`. Accuracy over all examples; of the errors, the share that are
+    multiples of 10 (section 3.3) and the share below 6 (appendix).
+    """
+    error = table["error"].to_numpy()
+    wrong = error[error != 0]
+    facts = {"accuracy": np.mean(error == 0)}
+    if len(wrong):
+        facts["errors that are multiples of 10"] = np.mean(wrong % 10 == 0)
+        facts["errors below 6"] = np.mean(np.abs(wrong) < 6)
+    return pd.DataFrame({"label": label, "name": list(facts), "value": list(facts.values())})

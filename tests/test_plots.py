@@ -590,6 +590,7 @@ def test_embeddings_have_a_panel_each():
     figure, _ = plot_embedding_spectra(table[table["name"] == "one"], height="prominence")
     dashed = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_linestyle() == "--"]
     assert dashed == [1.8]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["what shuffled numbers reach"]
 
 
 @pytest.mark.parametrize("size", [101, 521])

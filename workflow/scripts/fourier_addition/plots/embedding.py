@@ -51,16 +51,14 @@ def draw_embedding_spectrum(ax: Axes, table: pd.DataFrame, *, height: str, max_l
     ax.set_ylim(0, 1.02 * shown[height].max())
     if height == "prominence":
         # The threshold is one of prominence: in the other heights it would be a different line for each k.
-        ax.axhline(shown["threshold"].iloc[0], color=theme.INK, linewidth=0.6, linestyle=(0, (3, 2)))
-        ax.annotate(
-            "shuffled numbers",
-            (ax.get_xlim()[0], shown["threshold"].iloc[0]),
-            (2, 1),
-            textcoords="offset points",
-            va="bottom",
-            fontsize=6.5,
-            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.5},
+        line = ax.axhline(
+            shown["threshold"].iloc[0],
+            color=theme.INK,
+            linewidth=0.6,
+            linestyle=(0, (3, 2)),
+            label="what shuffled numbers reach",
         )
+        theme.legend_below(ax.figure, [line])
     if height == "ratio":
         ax.axhline(1, color=theme.INK, linewidth=0.4, linestyle=(0, (1, 2)))
     ax.set(xlabel="Fourier component k", ylabel=HEIGHTS[height])

@@ -46,7 +46,9 @@ def draw_lens(
             )
     ax.set(xlabel="layer (0 = embedding)", ylabel="accuracy (%)", ylim=(0, 100))
     theme.ticks(ax.xaxis, 6, whole=True)
-    if len(table):
+    if len(norms) > 1:
+        theme.legend_below(ax.figure, ax.get_legend_handles_labels()[0])
+    elif len(table):
         ax.legend(loc="best")
     else:
         theme.empty(ax, "no layer was read through the lens")

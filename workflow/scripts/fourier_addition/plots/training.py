@@ -117,7 +117,7 @@ def plot_final_accuracy(
         places = [row + step * (i - (len(seeds) - 1) / 2) for i in range(len(seeds))]
         ax.plot([100 * seeds["mean"].iloc[0]] * 2, [row - 0.38, row + 0.38], color=shades[arm], linewidth=0.8)
         ax.hlines(places, 100 * seeds["low"], 100 * seeds["high"], color=shades[arm], linewidth=0.8)
-        ax.plot(100 * seeds["accuracy"], places, "o", color=shades[arm], markersize=3)
+        ax.plot(100 * seeds["accuracy"], places, "o", color=shades[arm], markersize=3, clip_on=False)
     ax.set_yticks(range(len(arms)), [(names or {}).get(arm, arm) for arm in arms])
     ax.tick_params(axis="y", length=0)
     ax.set(xlabel=xlabel, xlim=(-1, 101), ylim=(max(1, len(arms)) - 0.5, -0.5))

@@ -22,7 +22,6 @@ class TorchFilters:
         self.device = device
         self.dtype = torch.promote_types(dtype, torch.float32)
         self._bases: dict[Filter, torch.Tensor] = {}
-        self._stacks: dict[tuple[Filter, ...], torch.Tensor] = {}
 
     def basis(self, filter: Filter) -> torch.Tensor:
         """(d_model, column) basis of one filter."""

@@ -704,7 +704,8 @@ def test_single_components_find_a_period_written_short():
 
 
 def test_table1_has_a_dot_and_a_control_in_each_row():
-    figure, drawn = ablation.plot_table1(filter_table().assign(reference=0.5), reference="paper")
+    given = filter_table().assign(reference=0.5, sweep="not drawn")
+    figure, drawn = ablation.plot_table1(given, reference="paper")
     ax = figure.axes[0]
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names[0] == "nothing removed" and names[3] == "low from MLP"
@@ -721,7 +722,7 @@ def test_table1_has_a_dot_and_a_control_in_each_row():
         "random directions, same rank",
         "paper",
     ]
-    assert set(drawn.columns) >= {"control_low", "reference"}
+    assert set(drawn.columns) >= {"control_low", "reference"} and "sweep" not in drawn.columns
     pd.testing.assert_series_equal(drawn["accuracy"], filter_table()["accuracy"])
 
 

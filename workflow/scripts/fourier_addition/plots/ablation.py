@@ -148,7 +148,7 @@ def plot_table1(
     Returns the figure and the drawn table: panel and the columns above that hold anything.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    _check(table, ("module", "removed", "accuracy"), "table 1")
+    table = _check(table, ("module", "removed", "accuracy"), "table 1")
     figure, axes = theme.panels(1, 1, height=0.95 + 0.22 * max(3, len(table)))
     ax = axes[0, 0]
     shown = draw_filters(ax, table, values=True)
@@ -173,7 +173,7 @@ def plot_digit_ranges(
     Returns the figure and the drawn table: panel, digit_range, the columns above.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    _check(table, ("digit_range", "module", "removed", "accuracy"), "the digit ranges")
+    table = _check(table, ("digit_range", "module", "removed", "accuracy"), "the digit ranges")
     ranges = list(dict.fromkeys(table["digit_range"]))
     columns = min(3, max(1, len(ranges)))
     rows = max(1, -(-len(ranges) // columns))
@@ -214,7 +214,7 @@ def plot_tau(
     Returns the figure and the drawn table: panel and the columns above.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    _check(table, ("module", "removed", "tau", "accuracy"), "the sweep over tau")
+    table = _check(table, ("module", "removed", "tau", "accuracy"), "the sweep over tau")
     modules = theme.ordered_modules(table["module"]) or ["mlp"]
     bands = list(dict.fromkeys(table["removed"])) or ["low"]
     figure, axes = theme.panels(len(bands), len(modules), height=1.75, sharex=True, sharey=True)
@@ -276,7 +276,7 @@ def plot_layer_bands(
     Returns the figure and the drawn table: panel, module, band, layer, accuracy.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    _check(table, ("module", "band", "layer", "accuracy"), "the sweep over layers")
+    table = _check(table, ("module", "band", "layer", "accuracy"), "the sweep over layers")
     modules = theme.ordered_modules(table["module"]) or ["mlp"]
     bands = list(dict.fromkeys(table["band"]))
     figure, axes = theme.panels(1, len(modules), height=0.85 + 0.28 * max(2, len(bands)))
@@ -344,7 +344,7 @@ def plot_single_periods(
     Returns the figure and the drawn table: panel and the columns above.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    _check(table, ("module", "component", "period", "accuracy"), "the single periods")
+    table = _check(table, ("module", "component", "period", "accuracy"), "the single periods")
     modules = theme.ordered_modules(table["module"]) or ["mlp"]
     figure, axes = theme.panels(1, len(modules), height=2.3, sharey=True)
     parts, any_control = [], False
@@ -389,7 +389,9 @@ def plot_single_periods(
     return figure, theme.drawn(parts)
 
 
-def _check(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+def _check(table: pd.DataFrame, columns: Sequence[str], what: str) -> pd.DataFrame:
+    """The columns that a figure can draw, and no others; UserError when one that it needs is not there."""
     theme.require(table, columns, what)
-    fractions = ["accuracy", "low", "high", *CONTROLS, "reference"]
-    theme.require_fractions(table, [name for name in fractions if name in table.columns], what)
+    optional = [name for name in ("low", "high", *CONTROLS, "reference") if name in table.columns]
+    theme.require_fractions(table, ["accuracy", *optional], what)
+    return table[[*columns, *optional]]

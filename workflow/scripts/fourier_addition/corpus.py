@@ -54,17 +54,29 @@ def tens(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> 
     return f"{a} has {a // 10} tens ."
 
 
-def alike(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
-    """Numbers that share their last digit, their tens or their parity, in no order."""
-    a = int(generator.integers(numbers))
-    words, key = (
-        (f"end in {a % 10}", lambda n: n % 10),
-        (f"have {a // 10} tens", lambda n: n // 10),
-        (f"are {'odd' if a % 2 else 'even'}", lambda n: n % 2),
-    )[int(generator.integers(3))]
-    members = [n for n in range(numbers) if key(n) == key(a)]
-    drawn = generator.permutation(members)[:5]
-    return " ".join(map(str, drawn)) + f" {words} ."
+def _alike(generator: np.random.Generator, numbers: int, key: Callable[[int], int]) -> tuple[str, int]:
+    """Six numbers at most that share a key, in no order, and the key."""
+    shared = key(int(generator.integers(numbers)))
+    members = [n for n in range(numbers) if key(n) == shared]
+    return " ".join(map(str, generator.permutation(members)[:6])), shared
+
+
+def same_last_digit(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
+    """Numbers that end in the same digit."""
+    text, digit = _alike(generator, numbers, lambda n: n % 10)
+    return f"{text} end in {digit} ."
+
+
+def same_tens(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
+    """Numbers that have as many tens."""
+    text, count = _alike(generator, numbers, lambda n: n // 10)
+    return f"{text} have {count} tens ."
+
+
+def same_parity(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
+    """Numbers that are all even or all odd."""
+    text, odd = _alike(generator, numbers, lambda n: n % 2)
+    return f"{text} are {'odd' if odd else 'even'} ."
 
 
 SENTENCES: dict[str, Sentence] = {
@@ -73,7 +85,9 @@ SENTENCES: dict[str, Sentence] = {
     "parity": parity,
     "last-digit": last_digit,
     "tens": tens,
-    "alike": alike,
+    "same-last-digit": same_last_digit,
+    "same-tens": same_tens,
+    "same-parity": same_parity,
 }
 
 

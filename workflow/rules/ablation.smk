@@ -1,17 +1,4 @@
 # Causal filters: table 1, controls, sweeps, and the readings of the paper's open points.
-RANGES = {"all": None} | {
-    layout.slug(name): span
-    for name, span in config["ablations"]["digit_ranges"].items()
-    if layout.slug(name) != "all"
-}
-ABLATION_STATISTICS = ("unharmed", "harmed", "grid", "runs", "seed", "digit_ranges")
-
-
-def run_tau(wildcards):
-    """The cut of a run's number space."""
-    return tau_of(config, task_numbers(wildcards))
-
-
 rule ablate:
     input:
         checkpoint=layout.run("{run}", "checkpoint.json"),
@@ -41,7 +28,9 @@ rule ablate:
             for key, value in config["ablations"].items()
             if key not in ABLATION_STATISTICS
         },
-        analysis={key: config["analysis"][key] for key in ("basis", "cut", "norm", "seed")},
+        analysis={
+            key: config["analysis"][key] for key in ("basis", "cut", "norm", "seed")
+        },
     script:
         "../scripts/ablate.py"
 
@@ -68,23 +57,17 @@ rule sensitivity:
         seed=config["analysis"]["seed"],
         settings={
             key: config["ablations"][key]
-            for key in ("split", "batch_size", "bootstrap", "unharmed", "harmed", "grid")
+            for key in (
+                "split",
+                "batch_size",
+                "bootstrap",
+                "unharmed",
+                "harmed",
+                "grid",
+            )
         },
     script:
         "../scripts/sensitivity.py"
-
-
-def table_inputs(wildcards):
-    """What a table reads, by its kind."""
-    table = config["tables"][wildcards.table]
-    if table["kind"] == "accuracy":
-        return [
-            layout.run(instance(run, seed), "accuracy.json")
-            for run in table["runs"]
-            for seed in config["runs"][run]["seeds"]
-        ]
-    file = {"ablation": "ablation/all/summary.parquet", "sensitivity": "ablation/conclusions.parquet"}
-    return layout.run(instance(table["run"], table["seed"]), file[table["kind"]])
 
 
 rule table:
@@ -92,7 +75,9 @@ rule table:
         table_inputs,
     output:
         csv=report(
-            layout.table("{table}", "csv"), caption="../report/table.rst", category="Tables"
+            layout.table("{table}", "csv"),
+            caption="../report/table.rst",
+            category="Tables",
         ),
         md=layout.table("{table}", "md"),
         tex=layout.table("{table}", "tex"),

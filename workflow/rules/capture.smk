@@ -1,18 +1,14 @@
 # Activations at the reading position, and the number rows of each model's embeddings.
 
 
-def number_params(wildcards):
-    """Numbers and answer form of a run's task."""
-    task = task_of(config, run_of(wildcards)["task"])
-    return {"numbers": task.numbers, "answer": task.answer}
-
-
 rule capture:
     input:
         checkpoint=layout.run("{run}", "checkpoint.json"),
         dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
     output:
-        store=directory(layout.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.zarr")),
+        store=directory(
+            layout.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.zarr")
+        ),
         manifest=layout.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.json"),
     log:
         "logs/runs/{run}/capture-{shard}.log",
@@ -75,7 +71,8 @@ rule readout_model:
     params:
         code=digest("readout_model.py"),
         numbers=lambda wildcards: {
-            key: config["embeddings"][wildcards.model][key] for key in ("numbers", "answer")
+            key: config["embeddings"][wildcards.model][key]
+            for key in ("numbers", "answer")
         },
     script:
         "../scripts/readout_model.py"

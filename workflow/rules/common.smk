@@ -9,7 +9,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = Path(workflow.basedir).resolve()
-SCRIPTS = (SCRIPTS.parent if SCRIPTS.name == "workflow" else SCRIPTS) / "workflow" / "scripts"
+SCRIPTS = (
+    (SCRIPTS.parent if SCRIPTS.name == "workflow" else SCRIPTS) / "workflow" / "scripts"
+)
 sys.path.insert(0, str(SCRIPTS))
 
 from fourier_addition import layout
@@ -52,7 +54,13 @@ def visible_gpus():
     """GPUs of this machine, without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+        return len(
+            [
+                device
+                for device in visible.split(",")
+                if device.strip() not in ("", "-1")
+            ]
+        )
     if shutil.which("nvidia-smi") is None:
         return 0
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
@@ -78,11 +86,74 @@ def task_numbers(wildcards):
 
 def final_output():
     """Every figure and table of the configuration."""
-    files = [layout.figure(name, suffix) for name in VIEWS for suffix in ("pdf", "png", "csv")]
+    files = [
+        layout.figure(name, suffix)
+        for name in VIEWS
+        for suffix in ("pdf", "png", "csv")
+    ]
     files += [
-        layout.table(name, suffix) for name in config["tables"] for suffix in ("csv", "md", "tex")
+        layout.table(name, suffix)
+        for name in config["tables"]
+        for suffix in ("csv", "md", "tex")
     ]
     return files
+
+
+def number_params(wildcards):
+    """Numbers and answer form of a run's task."""
+    task = task_of(config, run_of(wildcards)["task"])
+    return {"numbers": task.numbers, "answer": task.answer}
+
+
+def run_captures(suffix):
+    """Input function: a run's captured activations."""
+
+    def paths(wildcards):
+        return layout.captures(config, *INSTANCES[wildcards.run], suffix)
+
+    return paths
+
+
+def readout_of(wildcards):
+    """Manifest of the number rows of a model under `embeddings`, or of a run."""
+    if wildcards.name in INSTANCES:
+        return layout.run(wildcards.name, "readout.json")
+    return layout.embedding(wildcards.name, "readout.json")
+
+
+RANGES = {"all": None} | {
+    layout.slug(name): span
+    for name, span in config["ablations"]["digit_ranges"].items()
+    if layout.slug(name) != "all"
+}
+
+
+ABLATION_STATISTICS = ("unharmed", "harmed", "grid", "runs", "seed", "digit_ranges")
+
+
+def run_tau(wildcards):
+    """The cut of a run's number space."""
+    return tau_of(config, task_numbers(wildcards))
+
+
+def table_inputs(wildcards):
+    """What a table reads, by its kind."""
+    table = config["tables"][wildcards.table]
+    if table["kind"] == "accuracy":
+        return [
+            layout.run(instance(run, seed), "accuracy.json")
+            for run in table["runs"]
+            for seed in config["runs"][run]["seeds"]
+        ]
+    file = {
+        "ablation": "ablation/all/summary.parquet",
+        "sensitivity": "ablation/conclusions.parquet",
+    }
+    return layout.run(instance(table["run"], table["seed"]), file[table["kind"]])
+
+
+def views_of(family):
+    return [name for name, view in VIEWS.items() if view.family == family]
 
 
 wildcard_constraints:

@@ -8,6 +8,9 @@ rule dataset:
         "logs/datasets/{task}.log",
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         code=digest("dataset.py"),
         task=lambda wildcards: {
@@ -15,8 +18,5 @@ rule dataset:
             for key, value in config["tasks"][wildcards.task].items()
             if key != "running_example"
         },
-    resources:
-        mem_mb=1000,
-        runtime=10,
     script:
         "../scripts/dataset.py"

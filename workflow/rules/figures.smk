@@ -1,10 +1,6 @@
 # Figures: views on runs. One rule a family, so that an edit redraws that family only.
 
 
-def views_of(family):
-    return [name for name, view in VIEWS.items() if view.family == family]
-
-
 for family in sorted({view.family for view in VIEWS.values()}):
 
     rule:

@@ -1,22 +1,6 @@
 # Fourier decomposition over the number axis: module logits, single examples, embeddings.
 
 
-def run_captures(suffix):
-    """Input function: a run's captured activations."""
-
-    def paths(wildcards):
-        return layout.captures(config, *INSTANCES[wildcards.run], suffix)
-
-    return paths
-
-
-def readout_of(wildcards):
-    """Manifest of the number rows of a model under `embeddings`, or of a run."""
-    if wildcards.name in INSTANCES:
-        return layout.run(wildcards.name, "readout.json")
-    return layout.embedding(wildcards.name, "readout.json")
-
-
 rule lens:
     input:
         captures=run_captures("json"),

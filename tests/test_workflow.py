@@ -1,0 +1,279 @@
+"""The whole DAG on a tiny configuration: every rule, every figure, reruns, and faults at the start."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import xarray as xr
+import yaml
+from fourier_addition.activations import open_capture
+from fourier_addition.storage import read_manifest
+from fourier_addition.verify import verify
+from tiny import tiny_model
+
+pytestmark = pytest.mark.workflow
+ROOT = Path(__file__).resolve().parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+COPIED = ("Snakefile", "workflow", "config", "envs", "profiles")
+
+
+def copy_of_the_tree(folder: Path) -> Path:
+    """The workflow's own files, without results."""
+    for name in COPIED:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
+    shutil.copy2(ROOT / "tests/configs/tiny.yaml", folder / "config/config.yaml")
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str, expect: int = 0) -> str:
+    """Output of a Snakemake call in `folder`."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(
+        [*SNAKEMAKE, *arguments], cwd=folder, capture_output=True, text=True, env=environment, timeout=900
+    )
+    output = ran.stdout + ran.stderr
+    assert ran.returncode == expect, output[-6000:]
+    return output
+
+
+def planned(folder: Path, *arguments: str) -> set[str]:
+    """Rules that a dry run would execute."""
+    output = snakemake(folder, "-n", "--cores", "2", *arguments)
+    if "Nothing to be done" in output:
+        return set()
+    table = output.split("Job stats:")[1].split("total")[0]
+    return {line.split()[0] for line in table.splitlines() if re.match(r"^\w+\s+\d+$", line)} - {"all"}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A finished run of the tiny study."""
+    folder = copy_of_the_tree(tmp_path_factory.mktemp("study"))
+    snakemake(folder, "--cores", "2")
+    return folder
+
+
+def test_every_figure_and_table_is_there(study):
+    config = yaml.safe_load((ROOT / "tests/configs/tiny.yaml").read_text())
+    for name in config["figures"]:
+        for suffix in ("pdf", "png", "csv"):
+            assert (study / f"results/figures/{name}.{suffix}").stat().st_size > 0
+        assert len(pd.read_csv(study / f"results/figures/{name}.csv")) > 0
+    for name in config["tables"]:
+        assert {path.suffix for path in (study / "results/tables").glob(f"{name}.*")} == {
+            ".csv",
+            ".md",
+            ".tex",
+        }
+
+
+def test_captures_are_sharded_and_labelled(study):
+    folder = study / "results/runs/mini.finetuned.seed0/activations/test"
+    stores = sorted(folder.glob("*.zarr"))
+    assert len(stores) > 1
+    capture = open_capture(stores)
+    assert capture["module_output"].dims == ("module", "layer", "example", "feature")
+    assert (capture["a"] + capture["b"] == capture["answer"]).all()
+    assert capture.sizes["state"] == capture.sizes["layer"] + 1
+
+
+def test_provenance_names_what_a_result_depends_on(study):
+    manifest = read_manifest(study / "results/runs/mini.finetuned.seed0/activations/test/0.json")
+    facts = manifest["provenance"]
+    assert facts["device"] == "cpu" and facts["rule"] == "capture" and facts["packages"]["torch"]
+    (checkpoint,) = [value for key, value in facts["inputs"].items() if key.endswith("checkpoint.json")]
+    assert re.fullmatch(r"[0-9a-f]{64}", checkpoint["weights_sha256"])
+    assert re.fullmatch(r"[0-9a-f]{16}", facts["params"]["code"])
+
+
+def test_ablations_cover_table_controls_and_sweeps(study):
+    summary = pd.read_parquet(study / "results/runs/mini.finetuned.seed0/ablation/all/summary.parquet")
+    counts = summary["kind"].value_counts()
+    assert counts["table"] == 7 and counts["subspace"] == counts["components"] == 18
+    assert {"tau", "period", "keep", "layer"} <= set(counts.index)
+    outcomes = xr.open_zarr(
+        study / "results/runs/mini.finetuned.seed0/ablation/all/outcomes.zarr", consolidated=False
+    )
+    assert outcomes["prediction"].dims == ("condition", "example")
+    assert outcomes.sizes["condition"] == len(summary)
+    ranges = sorted(path.name for path in (study / "results/runs/mini.scratch.seed0/ablation").iterdir())
+    assert ranges == ["large", "small"]
+
+
+def test_nothing_is_left_to_do(study):
+    started = time.monotonic()
+    assert planned(study) == set()
+    assert time.monotonic() - started < 30
+
+
+def test_every_manifest_holds(study):
+    checked, problems = verify(study / "results")
+    assert checked > 10 and problems == []
+
+
+@pytest.fixture()
+def editing(study):
+    """The study's folder, whose files are put back afterwards."""
+    before = {path: path.read_bytes() for path in (study / "workflow").rglob("*.py")}
+    before[study / "config/config.yaml"] = (study / "config/config.yaml").read_bytes()
+    yield study
+    for path, text in before.items():
+        if path.read_bytes() != text:
+            path.write_bytes(text)
+    assert planned(study) == set()
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_comments_docstrings_and_touches_rerun_nothing(editing):
+    package = editing / "workflow/scripts/fourier_addition"
+    replace(package / "fourier.py", '"""Fourier analysis', '# A comment.\n"""Fourier\'s analysis')
+    for path in package.rglob("*.py"):
+        path.touch()
+    assert planned(editing) == set()
+
+
+def test_a_figures_style_redraws_that_figure(editing):
+    replace(
+        editing / "workflow/scripts/fourier_addition/plots/waves.py",
+        "def plot_longest_wave(",
+        "NEW = 1\n\n\ndef plot_longest_wave(",
+    )
+    assert planned(editing) == {"figure_waves"}
+
+
+def test_a_filter_reruns_ablations_and_what_follows(editing):
+    path = editing / "workflow/scripts/fourier_addition/ablation/conditions.py"
+    path.write_text(path.read_text() + "\n\nNEW = 1\n")
+    rules = planned(editing)
+    assert {"ablate", "sensitivity"} <= rules
+    assert not rules & {"train", "capture", "dataset", "spectra", "pretrain_model", "figure_waves"}
+
+
+def test_a_configuration_value_reruns_its_rules(editing):
+    replace(editing / "config/config.yaml", "null_draws: 20", "null_draws: 21")
+    rules = planned(editing)
+    assert {"spectra", "embedding"} <= rules and not rules & {"train", "capture", "lens", "ablate"}
+
+
+def test_a_runs_label_redraws_figures_only(editing):
+    replace(editing / "config/config.yaml", "label: fine-tuned", "label: tuned")
+    assert all(rule.startswith("figure_") for rule in planned(editing))
+
+
+def test_a_missing_chunk_is_noticed(study, tmp_path):
+    store = study / "results/runs/mini.scratch.seed0/readout.zarr"
+    chunk = next(path for path in store.rglob("*") if path.is_file() and path.parent.name == "c")
+    moved = shutil.move(chunk, tmp_path / "chunk")
+    try:
+        _, problems = verify(study / "results")
+        assert len(problems) == 1 and str(chunk) in problems[0]
+    finally:
+        shutil.move(moved, chunk)
+
+
+def test_a_failing_job_says_one_sentence(study, tmp_path):
+    folder = copy_of_the_tree(tmp_path)
+    replace(
+        folder / "config/config.yaml",
+        "sources:\n    - {pretrain: numerals}",
+        "sources:\n    - {path: nowhere}",
+    )
+    replace(folder / "config/config.yaml", "    architecture: {", "    numbers: 31\n    architecture: {")
+    output = snakemake(folder, "--cores", "1", "results/models/mini.json", expect=1)
+    said = [line for line in output.splitlines() if line.startswith("fetch_model:")]
+    assert len(said) == 1 and "nowhere" in said[0]
+    assert "Traceback" not in output
+    assert not (folder / "results/models/mini").exists()
+
+
+def test_a_local_model_goes_through_the_shipped_configuration(tmp_path):
+    """What the README tells a stranger to do with a Hugging Face directory of their own."""
+    folder = copy_of_the_tree(tmp_path)
+    model = tiny_model("gpt2", largest=100, layers=2, width=48)
+    model.save(tmp_path / "somewhere")
+    (folder / "my-model").symlink_to(tmp_path / "somewhere")
+    snakemake(folder, "--cores", "2", "--configfile", "config/local.yaml")
+    config = yaml.safe_load((folder / "config/local.yaml").read_text())
+    for name in config["figures"]:
+        assert (folder / f"results/figures/{name}.png").stat().st_size > 0
+    accuracy = pd.read_csv(folder / "results/tables/accuracy.csv")
+    assert set(accuracy["run"]) == {"mine.as-it-comes"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("epochs: 3", "epoch: 3", "`runs.mini.finetuned.epoch` is not known"),
+        ("epochs: 3", "epochs: -3", "`runs.mini.finetuned.epochs` must be at least 0, not -3"),
+        ("model: mini\n", "model: maxi\n", "names the model 'maxi', which is not in the configuration"),
+        ("operands: [0, 15]", "operands: [0, 16]", "needs the numbers 0..32, but number 31 is not one token"),
+    ],
+)
+def test_a_bad_configuration_stops_before_any_job(tmp_path, old, new, sentence):
+    folder = copy_of_the_tree(tmp_path)
+    replace(folder / "config/config.yaml", old, new)
+    output = snakemake(folder, "-n", expect=1)
+    assert sentence in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    "config", sorted(p.name for p in (ROOT / "config").glob("*.yaml") if p.name != "schema.yaml")
+)
+def test_dry_runs_build_the_dag_without_torch(tmp_path, config):
+    folder = copy_of_the_tree(tmp_path)
+    shutil.copy2(ROOT / "config" / config, folder / "config/config.yaml")
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    for name in ("torch", "transformers"):
+        (blocked / f"{name}.py").write_text("raise ImportError('not while the DAG is built')\n")
+    environment = {**os.environ, "PYTHONPATH": str(blocked)}
+    started = time.monotonic()
+    ran = subprocess.run([*SNAKEMAKE, "-n"], cwd=folder, capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert time.monotonic() - started < 60
+
+
+def test_scripts_also_run_alone(study):
+    """`python workflow/scripts/x.py` makes its default outputs, through the mock Snakemake object."""
+    table = study / "results/tables/table-1.csv"
+    before = table.read_text()
+    table.unlink()
+    ran = subprocess.run(
+        [sys.executable, "workflow/scripts/table.py"],
+        cwd=study,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(study / "workflow/scripts")},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert table.read_text() == before
+
+
+def test_the_report_builds(study):
+    pytest.importorskip("pygments")
+    snakemake(study, "--report", "report.html")
+    assert (study / "report.html").stat().st_size > 100_000
+
+
+def test_same_configuration_same_data(study, tmp_path):
+    folder = copy_of_the_tree(tmp_path)
+    targets = [f"results/figures/{name}.csv" for name in ("figure-3", "figure-11", "ablation-tau")]
+    snakemake(folder, "--cores", "2", *targets)
+    for target in targets:
+        assert (folder / target).read_bytes() == (study / target).read_bytes()
+    weights = "results/runs/mini.finetuned.seed0/checkpoint/model.safetensors"
+    assert (folder / weights).read_bytes() == (study / weights).read_bytes()
+    assert json.loads((folder / "results/runs/mini.finetuned.seed0/accuracy.json").read_text())

@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 
-.PHONY: all setup results report test lint format docs clean-results verify
+.PHONY: all setup results report test lint format docs clean-results verify bench-ablation
 
 all: results
 
@@ -48,6 +48,14 @@ docs: setup
 
 verify: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.verify results
+
+# The ablation engine against plain hooks, TransformerLens and nnsight, which have an environment of
+# their own; no timing decides pass or fail.
+bench-ablation: setup
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
+	$(BIN)/python bench/bench_ablation.py --peers-python .venv-peers/bin/python --output bench/ablation.json
 
 clean-results:
 	find results -mindepth 1 -not -name .gitignore -delete

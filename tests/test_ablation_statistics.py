@@ -15,7 +15,6 @@ from fourier_addition.ablation.sensitivity import (
     tables_by_reading,
 )
 from fourier_addition.ablation.statistics import (
-    TABLE1_COLUMNS,
     bootstrap_interval,
     control_summary,
     error_histogram,
@@ -24,9 +23,10 @@ from fourier_addition.ablation.statistics import (
     summary,
     table1,
 )
-from fourier_addition.ablation.tables import to_latex, to_markdown, write_table1
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
+from fourier_addition.table1 import COLUMNS, table1_cells
+from fourier_addition.tables import write_table
 from tiny import number_ids, tiny_model
 
 SETTINGS = {"seed": 0, "resamples": 500}
@@ -89,7 +89,7 @@ class TestBootstrap:
 class TestTable1:
     def test_rows_and_columns(self):
         table = table1(made_up(), **SETTINGS)
-        assert tuple(table.columns) == TABLE1_COLUMNS
+        assert tuple(table.columns) == COLUMNS
         assert table["module"].tolist() == ["none", "both"] and table["removed"].tolist() == ["none", "low"]
         assert table["accuracy"].tolist() == [1.0, 0.5] and table["loss"].tolist() == [1.0, 2.0]
         assert table["accuracy_low"][1] < 0.5 < table["accuracy_high"][1]
@@ -108,7 +108,7 @@ class TestTable1:
     def test_without_controls_and_without_rows(self):
         dataset = made_up()
         table = table1(dataset.isel(condition=[0, 1]), **SETTINGS)
-        assert tuple(table.columns) == TABLE1_COLUMNS and table.filter(like="control_").isna().all(axis=None)
+        assert tuple(table.columns) == COLUMNS and table.filter(like="control_").isna().all(axis=None)
         with pytest.raises(UserError, match="table 1"):
             table1(dataset.isel(condition=[2, 3]), **SETTINGS)
 
@@ -118,19 +118,20 @@ class TestTable1:
 
     def test_formats(self, tmp_path):
         table = table1(made_up(), **SETTINGS)
+        headings, rows = table1_cells(table)
         for suffix in ("csv", "md", "tex"):
-            write_table1(table, tmp_path / f"table1.{suffix}")
+            path = tmp_path / f"table1.{suffix}"
+            write_table(table, path, headings=headings, rows=rows, text_columns=2)
         back = pd.read_csv(tmp_path / "table1.csv", keep_default_na=False, na_values=[""])
         pd.testing.assert_frame_equal(back, table, check_dtype=False)
-        lines = to_markdown(table).splitlines()
+        lines = (tmp_path / "table1.md").read_text().splitlines()
         assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
         assert "| attention and MLP | low | 6 | 2.0000 [2.0000, 2.0000] | 4.5000" in lines[3]
         assert lines[2].endswith("| - | 1.0000 [1.0000, 1.0000] | - |")
-        latex = to_latex(table)
+        latex = (tmp_path / "table1.tex").read_text()
         assert latex.count("&") == 3 * 6 and latex.count(r"\\") == 3
-        assert (tmp_path / "table1.tex").read_text() == latex
         with pytest.raises(UserError, match=r"\.csv, \.md or \.tex"):
-            write_table1(table, tmp_path / "table1.xlsx")
+            write_table(table, tmp_path / "table1.xlsx", headings=headings, rows=rows, text_columns=2)
 
 
 class TestErrors:

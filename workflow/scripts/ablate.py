@@ -12,7 +12,8 @@ if "snakemake" not in globals():
 with job(snakemake) as log:
     from fourier_addition.ablation import Readout, run_conditions
     from fourier_addition.ablation.outcomes import write_outcomes
-    from fourier_addition.ablation.study import study_conditions, study_predictions, study_summary
+    from fourier_addition.ablation.statistics import summary_with_controls
+    from fourier_addition.ablation.study import study_conditions, study_predictions
     from fourier_addition.fourier import fourier_basis
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
@@ -45,7 +46,7 @@ with job(snakemake) as log:
         progress=lambda done, total: log.info("%d of %d predictions", done, total),
     )
     arrays = write_outcomes(outcomes, examples, snakemake.output.store)
-    table = study_summary(outcomes, seed=analysis["seed"], resamples=settings["bootstrap"])
+    table = summary_with_controls(outcomes, seed=analysis["seed"], resamples=settings["bootstrap"])
     write_parquet(table, snakemake.output.summary)
     write_parquet(study_predictions(outcomes, examples), snakemake.output.predictions)
     write_manifest(

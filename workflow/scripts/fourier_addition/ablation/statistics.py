@@ -7,25 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from fourier_addition.errors import UserError
-
-TABLE1_COLUMNS = (
-    "module",
-    "removed",
-    "loss",
-    "loss_low",
-    "loss_high",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-    "examples",
-    "rank",
-    "control_accuracy_mean",
-    "control_accuracy_low",
-    "control_accuracy_high",
-    "control_loss_mean",
-    "control_loss_low",
-    "control_loss_high",
-)
+from fourier_addition.table1 import table1_of
 
 
 def correct(dataset: xr.Dataset) -> np.ndarray:
@@ -102,6 +84,27 @@ def control_summary(dataset: xr.Dataset, control: str = "subspace", level: float
     return pd.DataFrame(rows)
 
 
+def summary_with_controls(
+    dataset: xr.Dataset,
+    *,
+    seed: int,
+    resamples: int,
+    level: float = 0.95,
+    control: str = "subspace",
+) -> pd.DataFrame:
+    """`summary`, with the spread of each condition's controls beside it.
+
+    Further columns: control_draws, control_accuracy_mean, control_accuracy_low, control_accuracy_high
+    and the same of the loss; missing where a condition has no control.
+    """
+    table = summary(dataset, seed=seed, resamples=resamples, level=level)
+    controls = control_summary(dataset, control, level)
+    if controls.empty:
+        return table
+    controls = controls.rename(columns={name: f"control_{name}" for name in controls if name != "condition"})
+    return table.merge(controls, on="condition", how="left")
+
+
 def table1(
     dataset: xr.Dataset,
     *,
@@ -112,20 +115,12 @@ def table1(
 ) -> pd.DataFrame:
     """Table 1 of the paper: one row for each condition of kind `table`, in their order.
 
-    Columns: `TABLE1_COLUMNS`. Losses in nats; `_low` and `_high` bound the bootstrap interval over
+    Columns: `table1.COLUMNS`. Losses in nats; `_low` and `_high` bound the bootstrap interval over
     examples, and for `control_` columns the quantiles over the control's draws (missing where a row
-    has no control).
+    has no control). Raises UserError when there is no such condition.
     """
-    table = summary(dataset, seed=seed, resamples=resamples, level=level)
-    table = table[table["kind"] == "table"].rename(columns={"band": "removed"})
-    if table.empty:
-        raise UserError("There is no condition of table 1 among those that were run.")
-    controls = control_summary(dataset, control, level)
-    if controls.empty:
-        controls = pd.DataFrame({"condition": pd.Series(dtype=str)})
-    controls = controls.rename(columns={name: f"control_{name}" for name in controls if name != "condition"})
-    table = table.merge(controls, on="condition", how="left")
-    return table.reindex(columns=list(TABLE1_COLUMNS))
+    settings = {"seed": seed, "resamples": resamples, "level": level, "control": control}
+    return table1_of(summary_with_controls(dataset, **settings))
 
 
 def error_histogram(prediction: np.ndarray, answer: np.ndarray) -> pd.DataFrame:

@@ -19,7 +19,6 @@ from fourier_addition.ablation.conditions import (
     table1_conditions,
     tau_sweep,
 )
-from fourier_addition.ablation.statistics import control_summary, summary
 from fourier_addition.errors import UserError
 from fourier_addition.filters import component_of_period
 
@@ -62,19 +61,6 @@ def study_conditions(
     if settings["layers"]:
         conditions += layer_sweep(readout, n_layers, settings["bands"], tau, cut)
     return conditions
-
-
-def study_summary(outcomes: xr.Dataset, *, seed: int, resamples: int) -> pd.DataFrame:
-    """One row a condition with intervals, and the spread of its random subspaces beside it.
-
-    The columns of `statistics.summary` and control_accuracy_mean, _low, _high, control_loss_mean, ...
-    """
-    table = summary(outcomes, seed=seed, resamples=resamples)
-    controls = control_summary(outcomes)
-    if len(controls):
-        controls = controls.rename(columns=lambda name: name if name == "condition" else f"control_{name}")
-        table = table.merge(controls, on="condition", how="left")
-    return table
 
 
 def study_predictions(outcomes: xr.Dataset, examples: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fourier_addition.errors import UserError
@@ -448,6 +449,29 @@ def test_real_weights_from_a_wheel(minilm: tuple[Path, dict[str, Any]]) -> None:
     }
     with safe_open(directory / WEIGHTS, "np") as tensors:
         assert tensors.get_slice("embeddings.word_embeddings.weight").get_shape() == [30522, 384]
+
+
+def test_the_papers_outliers_are_in_real_weights(minilm: tuple[Path, dict[str, Any]]) -> None:
+    from fourier_addition.embeddings import embedding_table
+    from fourier_addition.numbers import tokenizer_number_space
+    from safetensors.numpy import load_file
+    from transformers import AutoTokenizer
+
+    directory, _ = minilm
+    tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    space = tokenizer_number_space(tokenizer, "bare")
+    assert space.size == 342
+    with pytest.raises(UserError, match="Number 342 is not one token"):
+        space.first(521)
+    rows = load_file(directory / WEIGHTS)["embeddings.word_embeddings.weight"][space.ids[:341]]
+    analysis = {"basis": "paper", "null_draws": 100, "null_level": 0.95, "null_window": 5, "seed": 0}
+    table = embedding_table(rows, analysis).set_index("period")
+    for period, ratio in {5: 2.25, 2: 2.21, 2.5: 2.14, 10: 2.00}.items():
+        assert table.loc[period, "ratio"] == pytest.approx(ratio, abs=0.05)
+        assert table.loc[period, "outlier"]
+    # The same vectors in another order carry no period.
+    shuffled = embedding_table(np.random.default_rng(3).permutation(rows), analysis)
+    assert shuffled["ratio"].max() < 1.6
 
 
 # Directories

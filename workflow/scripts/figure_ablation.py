@@ -11,6 +11,7 @@ from fourier_addition.plots.ablation import (
     plot_table1,
     plot_tau,
 )
+from fourier_addition.plots.ranges import plot_range_heatmap
 from fourier_addition.plots.theme import save
 
 if "snakemake" not in globals():
@@ -36,15 +37,17 @@ def rows_of(path: str, kind: str) -> pd.DataFrame:
 with job(snakemake):
     options, kind = snakemake.params.options, snakemake.params.kind
     note = options["note"]
-    if kind == "digit-ranges":
-        labels = options["labels"]
-        parts = []
+    if kind in ("digit-ranges", "range-heatmap"):
+        labels, parts = options["labels"], []
         for path in snakemake.input.tables:
             run, span = re.search(r"runs/(.+)\.seed\d+/ablation/([^/]+)/", path).groups()
-            parts.append(
-                rows_of(path, "table").assign(digit_range=f"{labels[run]}, {span.replace('-', ' ')}")
-            )
-        drawn = plot_digit_ranges(pd.concat(parts), note=note)
+            parts.append(rows_of(path, "table").assign(run=labels[run], digit_range=options["ranges"][span]))
+        table = pd.concat(parts)
+        if kind == "range-heatmap":
+            drawn = plot_range_heatmap(table, note=note)
+        else:
+            names = table["run"] + ", " + table["digit_range"]
+            drawn = plot_digit_ranges(table.assign(digit_range=names), note=note)
     else:
         path = snakemake.input.table
         base = rows_of(path, "table")

@@ -65,6 +65,7 @@ FAMILIES: dict[str, str] = {
     "tau": "ablation",
     "periods": "ablation",
     "digit-ranges": "ablation",
+    "range-heatmap": "ablation",
 }
 """Kind of figure -> family: the script `figure_{family}.py` that draws it."""
 
@@ -89,7 +90,7 @@ NEEDS = {
         "tau",
         "periods",
     ],
-    "runs": ["training", "arms", "spectra-comparison", "digit-ranges"],
+    "runs": ["training", "arms", "spectra-comparison", "digit-ranges", "range-heatmap"],
     "embeddings": ["embedding", "clusters", "probes", "embedding-and-clusters"],
     "runs and embeddings": ["embedding-and-training"],
 }
@@ -162,6 +163,7 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
         runs = _wanted(entry, name, "runs", "this figure compares runs")
         shown += runs
         inputs |= _many_runs(config, kind, runs, seed)
+        options["ranges"] = {layout.slug(label): label for label in config["ablations"]["digit_ranges"]}
     if kind in NEEDS["embeddings"] + NEEDS["runs and embeddings"]:
         names = _wanted(entry, name, "embeddings", "this figure shows number embeddings")
         places = [instance(each, seed) if each in config["runs"] else each for each in names]

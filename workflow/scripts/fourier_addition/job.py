@@ -105,32 +105,24 @@ def mock_snakemake(rule: str, *, configfiles: Iterable[str] = (), **wildcards: s
     rule: rule name; wildcards: its wildcards, as strings. Paths are relative to the
     repository's root, which becomes the working directory.
     """
-    from snakemake.api import Workflow
+    from snakemake.api import SnakemakeApi
     from snakemake.dag import DAG
     from snakemake.jobs import Job
     from snakemake.script import Snakemake
-    from snakemake.settings.types import (
-        ConfigSettings,
-        DAGSettings,
-        ResourceSettings,
-        StorageSettings,
-        WorkflowSettings,
-    )
+    from snakemake.settings.enums import Quietness
+    from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
     root = Path(__file__).resolve().parents[3]
     os.chdir(root)
-    workflow = Workflow(
-        ConfigSettings(configfiles=[Path(path) for path in configfiles]),
-        ResourceSettings(),
-        WorkflowSettings(),
-        StorageSettings(),
-        DAGSettings(rerun_triggers=[]),
-        storage_provider_settings={},
-    )
-    workflow.include(root / "Snakefile", overwrite_default_target=True)
-    workflow.global_resources = {}
-    found = workflow.get_rule(rule)
-    this = Job(found, DAG(workflow, rules=[found]), wildcards)
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow = api.workflow(
+            ResourceSettings(cores=os.cpu_count()),
+            config_settings=ConfigSettings(configfiles=[Path(path) for path in configfiles]),
+            snakefile=root / "Snakefile",
+        )._workflow
+        workflow.dag_settings = DAGSettings()
+        found = workflow.get_rule(rule)
+        this = Job(found, DAG(workflow, rules=[found]), wildcards)
     for paths in (this.output, this.log):
         for path in paths:
             Path(path).parent.mkdir(parents=True, exist_ok=True)

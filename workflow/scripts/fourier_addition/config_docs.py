@@ -19,6 +19,7 @@ stops the workflow before any job, with one sentence that names it.
 | file | what it is |
 | --- | --- |
 | `config.yaml` | the default: complete on a laptop, no model hub |
+| `local.yaml` | a Hugging Face directory of your own, as it comes |
 | `schema.yaml` | every key, its default and its meaning |
 
 Use another file with `make CONFIG=path/to/file.yaml` or `snakemake --configfile path/to/file.yaml`.

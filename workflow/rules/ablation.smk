@@ -52,7 +52,8 @@ rule sensitivity:
         runtime=240,
     params:
         code=digest("sensitivity.py"),
-        numbers=number_params,
+        task=lambda wildcards: config["tasks"][run_of(wildcards)["task"]],
+        task_name=lambda wildcards: run_of(wildcards)["task"],
         tau=run_tau,
         seed=config["analysis"]["seed"],
         settings={

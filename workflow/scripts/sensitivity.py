@@ -1,10 +1,12 @@
 """Table 1 under every reading of what the paper leaves open, and which conclusions hold."""
 
+from dataclasses import replace
+
 import pandas as pd
 from fourier_addition.job import job, mock_snakemake, pick_device
 from fourier_addition.provenance import directory_of
 from fourier_addition.storage import write_parquet
-from fourier_addition.tasks import of_split
+from fourier_addition.tasks import Task, of_split, question
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("sensitivity", run="mini.finetuned.seed0")
@@ -18,15 +20,22 @@ with job(snakemake) as log:
     params, settings = snakemake.params, snakemake.params.settings
     examples = of_split(pd.read_parquet(snakemake.input.dataset), settings["split"])
     view = load_model(directory_of(snakemake.input.checkpoint), device=device)
-    form = params.numbers["answer"]
-    space = tokenizer_number_space(view.tokenizer, form).first(params.numbers["numbers"])
-    prompts = view.encode(examples["prompt"].tolist())
+    task = Task.from_config(params.task_name, params.task)
     grid = {name: list(values) for name, values in settings["grid"].items()}
+    grid["answer"] = grid["answer"] or [task.answer]
     grid["norm"] = [{"none": "raw", "gain": "folded"}[name] for name in grid["norm"]]
+
+    def in_form(form: str) -> Examples:
+        """The same examples with the answer's token in one form."""
+        asked = replace(task, answer=form)
+        prompts = [question(asked, row.template, row.a, row.b) for row in examples.itertuples()]
+        space = tokenizer_number_space(view.tokenizer, form).first(task.numbers)
+        return Examples(view.encode(prompts), examples["answer"].to_numpy(), space.ids)
+
     tables = tables_by_reading(
         view,
-        {form: Examples(prompts, examples["answer"].to_numpy(), space.ids)},
-        {"answer": [form], **grid},
+        {form: in_form(form) for form in grid["answer"]},
+        grid,
         tau=params.tau,
         batch_size=settings["batch_size"],
         seed=params.seed,

@@ -18,6 +18,24 @@ T = TypeVar("T")
 logger = logging.getLogger("fourier_addition")
 
 
+class EveryHalfMinute(logging.Filter):
+    """Passes warnings, and of the rest one line every 30 s: the progress of a long job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = time.monotonic()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown."""
+        if record.levelno >= logging.WARNING:
+            return True
+        # Libraries have much to say that is not progress.
+        if not record.name.startswith("fourier_addition") or time.monotonic() - self.last < 30:
+            return False
+        self.last = time.monotonic()
+        return True
+
+
 @contextlib.contextmanager
 def job(snakemake: Any) -> Iterator[logging.Logger]:
     """Run the body of a script: log to the rule's log file and to standard error.
@@ -31,11 +49,12 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log_file, mode="w"))
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
-    for handler in handlers:
-        handler.setFormatter(formatter)
+    name = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
+    handlers[0].setFormatter(logging.Formatter(f"{name}: %(message)s"))
+    for handler in handlers[1:]:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     # The screen shows warnings and progress; the whole story is in the log file.
-    handlers[0].setLevel(logging.WARNING)
+    handlers[0].addFilter(EveryHalfMinute())
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(True)
     _limit_threads(int(getattr(snakemake, "threads", 1) or 1))

@@ -62,7 +62,7 @@ def test_every_key_of_the_schema_has_a_description():
         (["models", "mini", "sources"], [{"pretrain": "words"}], r"names the pre-training 'words'"),
         (["models", "mini", "architecture", "heads"], 3, r"3 heads do not divide the width"),
         (["embeddings", "minilm", "numbers"], 400, r"number 342 is not one token of model 'minilm'"),
-        (["analysis"], {"tau": 51}, r"`analysis.tau` is 51, beyond the 50 components"),
+        (["analysis"], {"tau": 51}, r"^Config key `analysis.tau` is 51, beyond the 50 components"),
         (["analysis"], {"basis": "fft"}, r"`analysis.basis` must be one of paper, orthonormal"),
         (["ablations", "runs"], ["nobody"], r"names the run 'nobody'"),
         (["ablations", "digit_ranges"], {"four digits": [1000, 9999]}, r"four digits.*holds no pair"),

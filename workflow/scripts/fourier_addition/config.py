@@ -260,10 +260,10 @@ def _check_ablations(config: Mapping[str, Any]) -> None:
                     f"Config key `ablations.digit_ranges.{name}` is {[low, high]}, which holds no pair "
                     f"of the operands {[smallest, largest]} of task '{task.name}' (run '{run}')."
                 )
-        basis = fourier_basis(task.numbers, analysis["basis"])
+        basis, tau = fourier_basis(task.numbers, analysis["basis"]), tau_of(config, task.numbers)
         for place, band in enumerate(ablations["bands"]):
             try:
-                components_of(band, basis, tau_of(config, task.numbers), analysis["cut"])
+                components_of(band, basis, tau, analysis["cut"])
             except UserError as error:
                 raise UserError(f"Config key `ablations.bands[{place}]`: {error}") from None
 

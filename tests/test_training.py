@@ -275,7 +275,7 @@ def test_the_fourier_number_embedding_has_its_periods():
 
 
 def test_the_corpus_never_holds_a_sum():
-    lines = corpus(3000, 101, dict.fromkeys(SENTENCES, 1), (1, 2, 5, 10), seed=0)
+    lines = list(corpus(3000, 101, dict.fromkeys(SENTENCES, 1), (1, 2, 5, 10), seed=0))
     words = {word for line in lines for word in line.split()}
     assert not words & {"+", "sum", "Total", "Calculate", "plus", "="}
     tokenizer = numeral_tokenizer(101)
@@ -314,7 +314,8 @@ def test_the_tokenizer_keeps_the_tasks_words():
 def test_pretraining_lowers_its_loss():
     view = tiny()
     text = corpus(2000, NUMBERS, dict.fromkeys(SENTENCES, 1), (1, 2), seed=0)
-    lines = packed(text, view.tokenizer, 12)[:640]
+    lines = packed(text, view.tokenizer, 12, 640)
+    assert lines.shape == (640, 12)
     history = fit_text(view, lines, TrainingSettings(epochs=1, learning_rate=5e-3, batch_size=16))
     assert len(history) == 40 and history["loss"].iloc[-5:].mean() < 0.85 * history["loss"].iloc[:5].mean()
     with pytest.raises(UserError, match="do not fill one batch"):

@@ -23,7 +23,7 @@ with job(snakemake) as log:
     sentences = corpus(
         wanted * text["line"] // 4 + 1, text["numbers"], text["mixture"], text["counting_steps"], text["seed"]
     )
-    lines = packed(sentences, tokenizer, text["line"])[:wanted]
+    lines = packed(sentences, tokenizer, text["line"], wanted)
     settings = TrainingSettings(
         epochs=1, learning_rate=text["learning_rate"], batch_size=text["batch_size"], seed=text["seed"]
     )

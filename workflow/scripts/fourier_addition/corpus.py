@@ -6,7 +6,8 @@ then carries Fourier features is for the spectrum to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,9 +94,10 @@ SENTENCES: dict[str, Sentence] = {
 
 def corpus(
     sentences: int, numbers: int, mixture: Mapping[str, float], steps: Sequence[int], seed: int
-) -> list[str]:
-    """`sentences` lines drawn from `mixture` (sentence kind -> weight) about 0..numbers-1.
+) -> Iterator[str]:
+    """At most `sentences` lines, one at a time, about the numbers 0..numbers-1.
 
+    mixture: sentence kind -> weight, from which each line's kind is drawn.
     steps: the steps of counting. Raises UserError for a kind that does not exist or a mixture
     without weight.
     """
@@ -107,7 +109,7 @@ def corpus(
         raise UserError("A pre-training mixture needs weights of 0 or more, not all of them 0.")
     generator = np.random.default_rng(seed)
     kinds = generator.choice(list(mixture), size=sentences, p=weights / weights.sum())
-    return [SENTENCES[kind](generator, numbers, steps) for kind in kinds]
+    return (SENTENCES[kind](generator, numbers, steps) for kind in kinds)
 
 
 def numeral_tokenizer(numbers: int) -> PreTrainedTokenizerFast:
@@ -137,9 +139,16 @@ def numeral_tokenizer(numbers: int) -> PreTrainedTokenizerFast:
     )
 
 
-def packed(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, length: int) -> np.ndarray:
-    """Token ids of the texts, one after the other, cut into lines of `length`: (line, token) int64."""
-    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    stream = np.concatenate([np.asarray(ids, np.int64) for ids in encoded])
-    lines = len(stream) // length
-    return stream[: lines * length].reshape(lines, length)
+def packed(
+    texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, length: int, lines: int, at_once: int = 5000
+) -> np.ndarray:
+    """Token ids of the texts, one after the other, cut into lines of `length`: (line, token) int64.
+
+    lines: how many at most; no more texts than these need are taken, `at_once` at a time.
+    """
+    stream: list[int] = []
+    remaining = iter(texts)
+    while len(stream) < lines * length and (batch := list(itertools.islice(remaining, at_once))):
+        stream.extend(itertools.chain(*tokenizer(batch, add_special_tokens=False)["input_ids"]))
+    count = min(lines, len(stream) // length)
+    return np.asarray(stream[: count * length], np.int64).reshape(count, length)

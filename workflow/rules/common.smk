@@ -19,7 +19,6 @@ from fourier_addition.config import instance, instances, task_of, tau_of, valida
 from fourier_addition.digest import code_digest
 from fourier_addition.errors import UserError
 from fourier_addition.figures import views
-from fourier_addition.storage import sha256_file
 
 try:
     config = validated(config)

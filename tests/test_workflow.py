@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,41 +15,10 @@ import yaml
 from fourier_addition.activations import open_capture
 from fourier_addition.storage import read_manifest
 from fourier_addition.verify import verify
+from study import ROOT, SNAKEMAKE, copy_of_the_tree, planned, replace, snakemake
 from tiny import tiny_model
 
 pytestmark = pytest.mark.workflow
-ROOT = Path(__file__).resolve().parents[1]
-SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-COPIED = ("Snakefile", "workflow", "config", "envs", "profiles")
-
-
-def copy_of_the_tree(folder: Path) -> Path:
-    """The workflow's own files, without results."""
-    for name in COPIED:
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
-    shutil.copy2(ROOT / "tests/configs/tiny.yaml", folder / "config/config.yaml")
-    return folder
-
-
-def snakemake(folder: Path, *arguments: str, expect: int = 0) -> str:
-    """Output of a Snakemake call in `folder`."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        [*SNAKEMAKE, *arguments], cwd=folder, capture_output=True, text=True, env=environment, timeout=900
-    )
-    output = ran.stdout + ran.stderr
-    assert ran.returncode == expect, output[-6000:]
-    return output
-
-
-def planned(folder: Path, *arguments: str) -> set[str]:
-    """Rules that a dry run would execute."""
-    output = snakemake(folder, "-n", "--cores", "2", *arguments)
-    if "Nothing to be done" in output:
-        return set()
-    table = output.split("Job stats:")[1].split("total")[0]
-    return {line.split()[0] for line in table.splitlines() if re.match(r"^\w+\s+\d+$", line)} - {"all"}
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +97,6 @@ def editing(study):
         if path.read_bytes() != text:
             path.write_bytes(text)
     assert planned(study) == set()
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
 
 
 def test_comments_docstrings_and_touches_rerun_nothing(editing):

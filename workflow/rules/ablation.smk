@@ -16,7 +16,7 @@ rule ablate:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=240,
     params:
         code=digest("ablate.py"),
@@ -48,7 +48,7 @@ rule sensitivity:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=240,
     params:
         code=digest("sensitivity.py"),
@@ -88,9 +88,12 @@ rule table:
         table=alternatives(config["tables"]),
     conda:
         "../../envs/analysis.yaml"
+    group:
+        "views"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=10,
+        view=1,
     params:
         code=digest("table.py"),
         kind=lambda wildcards: config["tables"][wildcards.table]["kind"],

@@ -16,7 +16,7 @@ rule capture:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=120,
     params:
         code=digest("capture.py"),
@@ -42,7 +42,7 @@ rule readout_run:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         code=digest("readout_run.py"),
@@ -66,7 +66,7 @@ rule readout_model:
         "../../envs/torch.yaml"
     resources:
         gpu=1,
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         code=digest("readout_model.py"),

@@ -120,6 +120,19 @@ def readout_of(wildcards):
     return layout.embedding(wildcards.name, "readout.json")
 
 
+def growing(mem_mb):
+    """Memory of a job, doubled each time that it is submitted again.
+
+    mem_mb: MB of the first attempt, a number or a function of the wildcards.
+    """
+
+    def memory(wildcards, attempt):
+        first = mem_mb(wildcards) if callable(mem_mb) else mem_mb
+        return first * 2 ** (attempt - 1)
+
+    return memory
+
+
 RANGES = {"all": None} | {
     layout.slug(name): span
     for name, span in config["ablations"]["digit_ranges"].items()

@@ -23,9 +23,13 @@ for family in sorted({view.family for view in VIEWS.values()}):
             figure=alternatives(views_of(family)),
         conda:
             "../../envs/figures.yaml"
+        # Nothing may depend on a figure: groups of figures would wait for themselves.
+        group:
+            "views"
         resources:
-            mem_mb=2000,
+            mem_mb=growing(2000),
             runtime=10,
+            view=1,
         params:
             code=digest(f"figure_{family}.py"),
             family=lambda wildcards: VIEWS[wildcards.figure].family,

@@ -12,7 +12,7 @@ rule lens:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         code=digest("lens.py"),
@@ -34,7 +34,7 @@ rule spectra:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=60,
     params:
         code=digest("spectra.py"),
@@ -61,7 +61,7 @@ rule embedding:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         code=digest("embedding.py"),

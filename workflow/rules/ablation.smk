@@ -86,10 +86,10 @@ rule table:
         "logs/tables/{table}.log",
     wildcard_constraints:
         table=alternatives(config["tables"]),
-    conda:
-        "../../envs/analysis.yaml"
     group:
         "views"
+    conda:
+        "../../envs/analysis.yaml"
     resources:
         mem_mb=growing(1000),
         runtime=10,

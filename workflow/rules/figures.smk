@@ -21,11 +21,11 @@ for family in sorted({view.family for view in VIEWS.values()}):
             "logs/figures/{figure}.log",
         wildcard_constraints:
             figure=alternatives(views_of(family)),
-        conda:
-            "../../envs/figures.yaml"
         # Nothing may depend on a figure: groups of figures would wait for themselves.
         group:
             "views"
+        conda:
+            "../../envs/figures.yaml"
         resources:
             mem_mb=growing(2000),
             runtime=10,

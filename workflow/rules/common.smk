@@ -67,9 +67,11 @@ def visible_gpus():
 
 
 # Torch rules ask for a GPU. Where the jobs run on this machine, the limit is what it has: 0 lets
-# them run on the CPU side by side, 1 lets one at a time have the GPU. On a cluster the profile
-# decides, and `--resources gpu=N` always wins.
-if workflow.local_exec and "gpu" not in workflow.global_resources:
+# them run on the CPU side by side, 1 lets one at a time have the GPU. A cluster hands GPUs out
+# itself: there a limit set here would take them from the jobs. `--resources gpu=N` always wins.
+# (The executor is not known yet, but only one that submits jobs counts them in nodes.)
+submits_jobs = workflow.remote_exec or workflow.resource_settings.nodes is not None
+if not submits_jobs and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", visible_gpus())
 
 

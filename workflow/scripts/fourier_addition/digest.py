@@ -4,6 +4,10 @@ Snakemake sees the script's own bytes and nothing that it imports. This digest i
 over the syntax trees of the script and of every local module that it imports, directly or
 not, with docstrings blanked and positions dropped: comments, docstrings and formatting change
 nothing, an edit in one library module reruns exactly the rules that reach it.
+
+A package's `__init__` that only passes on names of its modules is seen through: who takes one name
+depends on the module that defines it, not on the package's other modules. So modules must not act
+on others by being imported.
 """
 
 from __future__ import annotations
@@ -18,6 +22,17 @@ from fourier_addition.errors import UserError
 SCRIPTS = Path(__file__).resolve().parents[1]
 NO_RESULT = ("fourier_addition/job.py",)
 """Logging, progress and the like: no number can depend on them, so they make nothing rerun."""
+DYNAMIC = (
+    "__import__",
+    "exec",
+    "eval",
+    "import_module",
+    "reload",
+    "run_module",
+    "run_path",
+    "spec_from_file_location",
+)
+"""Ways of running code that no import statement names."""
 
 
 @cache
@@ -39,37 +54,89 @@ def _module_files(name: str, root: Path) -> list[Path]:
 
 
 @cache
-def local_imports(path: Path, root: Path = SCRIPTS) -> tuple[Path, ...]:
+def _passed_on(file: Path) -> dict[str, str] | None:
+    """Names that an `__init__` passes on -> the module each comes from; None when it does anything else."""
+    names: dict[str, str] = {}
+    if file.name != "__init__.py":
+        return None
+    for node in _parse(file).body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node, ast.ImportFrom) and not node.level and all(a.name != "*" for a in node.names):
+            names |= {alias.asname or alias.name: f"{node.module} {alias.name}" for alias in node.names}
+        elif not (
+            isinstance(node, ast.Assign)
+            and all(isinstance(to, ast.Name) and to.id.startswith("__") for to in node.targets)
+        ):
+            return None
+    return names
+
+
+def _needed_files(module: str, name: str | None, root: Path) -> set[Path]:
+    """Files that decide what `name` of `module` is, or the whole module where `name` is None."""
+    files = _module_files(module, root)
+    found = {file for file in files[:-1] if _passed_on(file) is None}
+    if not files:
+        return found
+    last = files[-1]
+    whole = _module_files(f"{module}.{name}", root) if name else files
+    if whole != files:
+        return found | ({last} if _passed_on(last) is None else set()) | {whole[-1]}
+    names = _passed_on(last)
+    if name is None or names is None or name not in names:
+        return found | {last}
+    source, original = names[name].split()
+    return found | _needed_files(source, original, root)
+
+
+@cache
+def local_imports(path: Path, root: Path = SCRIPTS, *, needed: bool = False) -> tuple[Path, ...]:
     """Local files that a Python file imports directly, anywhere in it.
 
+    needed: leave out what a package's `__init__` loads for others.
     Raises UserError for a relative or dynamic import, which cannot be followed.
     """
     found: set[Path] = set()
     for node in ast.walk(_parse(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                found.update(_module_files(alias.name, root))
+                found |= _needed_files(alias.name, None, root)
+                if not needed:
+                    found.update(_module_files(alias.name, root))
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise UserError(f"{path}, line {node.lineno}: relative imports hide code from the digest.")
-            found.update(_module_files(node.module or "", root))
             for alias in node.names:
-                found.update(_module_files(f"{node.module}.{alias.name}", root))
+                if node.module in ("importlib", "importlib.util", "runpy") and alias.name in DYNAMIC:
+                    raise _dynamic(path, node.lineno)
+                found |= _needed_files(node.module or "", alias.name, root)
+                if not needed:
+                    found.update(_module_files(f"{node.module}.{alias.name}", root))
         elif isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in ("import_module", "__import__"):
-                raise UserError(f"{path}, line {node.lineno}: dynamic imports hide code from the digest.")
+            # `model.eval()` is a method of torch's modules; only the built-in runs code.
+            method = isinstance(node.func, ast.Attribute) and node.func.attr not in ("eval", "exec")
+            called = node.func.attr if method else getattr(node.func, "id", "")
+            if called in DYNAMIC:
+                raise _dynamic(path, node.lineno)
     return tuple(sorted(found - {path}))
 
 
-def reachable(path: Path, root: Path = SCRIPTS) -> list[Path]:
-    """The file and every local file it imports, directly or not, sorted."""
+def _dynamic(path: Path, line: int) -> UserError:
+    return UserError(f"{path}, line {line}: dynamic imports hide code from the digest.")
+
+
+def reachable(path: Path, root: Path = SCRIPTS, *, needed: bool = False) -> list[Path]:
+    """The file and every local file it imports, directly or not, sorted.
+
+    needed: only what its results can depend on: without the files of NO_RESULT, and without what
+    these alone, or a package's `__init__` for others, import.
+    """
     todo, seen = [path.resolve()], set()
     while todo:
         current = todo.pop()
-        if current not in seen:
+        if current not in seen and not (needed and str(current.relative_to(root)) in NO_RESULT):
             seen.add(current)
-            todo.extend(local_imports(current, root))
+            todo.extend(local_imports(current, root, needed=needed))
     return sorted(seen)
 
 
@@ -93,13 +160,20 @@ def _tree_digest(path: Path) -> str:
 
 
 @cache
+def module_digests(script: str, root: Path = SCRIPTS) -> dict[str, str]:
+    """Digest of each local file that `workflow/scripts/{script}` reaches: path below `root` -> digest.
+
+    Only files that its results can depend on, sorted.
+    """
+    files = reachable((root / script).resolve(), root, needed=True)
+    return {str(file.relative_to(root)): _tree_digest(file) for file in files}
+
+
+@cache
 def code_digest(script: str, root: Path = SCRIPTS) -> str:
     """Digest of `workflow/scripts/{script}` and all local code that it reaches (16 hex digits)."""
-    path = (root / script).resolve()
     combined = hashlib.sha256()
-    for file in reachable(path, root):
-        if str(file.relative_to(root)) in NO_RESULT:
-            continue
-        combined.update(str(file.relative_to(root)).encode())
-        combined.update(_tree_digest(file).encode())
+    for name, digest in module_digests(script, root).items():
+        combined.update(name.encode())
+        combined.update(digest.encode())
     return combined.hexdigest()[:16]

@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from fourier_addition.errors import UserError
-from fourier_addition.storage import verify_manifest
+from fourier_addition.storage import read_json, verify_manifest
+
+CONTENT = ("zarr.json", "config.json", "model.safetensors")
+"""A directory that holds one of these is a Zarr store or a model, and must have a manifest beside it."""
 
 
 def verify(folder: str | Path) -> tuple[int, list[str]]:
     """Compare every manifest below `folder` with its directory.
 
     Returns the number of manifests and one sentence for each file that is missing, changed or
-    unexpected, or manifest that cannot be read.
+    unexpected, each manifest that cannot be read or describes a missing directory, and each store
+    or model without a manifest. JSON files that are no manifests are results of their own.
     """
     checked, problems = 0, []
-    # Inside a store or model directory JSON files are its content, not manifests.
-    stores = (".zarr", "checkpoint")
-    found = [
-        path
-        for path in sorted(Path(folder).rglob("*.json"))
-        if not any(part.endswith(stores) for part in path.parts[:-1])
-        and not path.parent.with_suffix(".json").is_file()
-    ]
-    for path in found:
-        try:
-            problems += verify_manifest(path)
-        except UserError as error:
-            # Results that are JSON but no manifest have no such key.
-            if "is not a manifest" in str(error):
-                continue
-            problems.append(str(error))
-        checked += 1
+    for path in _folders(Path(folder), problems):
+        for manifest in sorted(path.glob("*.json")):
+            try:
+                content = read_json(manifest)
+                if not isinstance(content, dict) or "manifest" not in content:
+                    continue
+                problems += verify_manifest(manifest)
+            except (UserError, UnicodeDecodeError) as error:
+                problems.append(str(error) if isinstance(error, UserError) else f"{manifest} is not text.")
+            checked += 1
     return checked, problems
+
+
+def _folders(root: Path, problems: list[str]) -> Iterator[Path]:
+    """Folders that may hold manifests; stores and models are content and are not gone into."""
+    for place, names, _ in os.walk(root):
+        here = Path(place)
+        for name in sorted(names):
+            inner = here / name
+            described = (here / f"{name.removesuffix('.zarr')}.json").is_file()
+            if name.startswith(".") and name.endswith((".partial", ".fetch")):
+                problems.append(f"{inner} is being written, or was left by a job that was killed.")
+            elif name.endswith(".zarr") or any((inner / file).is_file() for file in CONTENT):
+                if not described:
+                    problems.append(f"{inner} has no manifest beside it.")
+            elif not described:
+                continue
+            names.remove(name)
+        yield here
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from fourier_addition.errors import UserError
+from fourier_addition.storage import require_whole_store
 
 MODULES = ("attention", "mlp")
 """Entries of the `module` dimension: what adds to the residual stream."""
@@ -233,10 +234,14 @@ def example_coordinates(examples: pd.DataFrame, reserved: Sequence[str]) -> dict
 
 
 class _Concatenated(BackendArray):
-    """Arrays of several stores end to end along one axis; reads only what is asked for."""
+    """Arrays of several stores end to end along one axis; reads only what is asked for.
 
-    def __init__(self, arrays: Sequence[zarr.Array], axis: int) -> None:
+    paths: the stores, to be named when one is damaged.
+    """
+
+    def __init__(self, arrays: Sequence[zarr.Array], axis: int, paths: Sequence[str | Path]) -> None:
         self._arrays = list(arrays)
+        self._paths = list(paths)
         self._axis = axis
         lengths = [array.shape[axis] for array in self._arrays]
         self._edges = np.concatenate([[0], np.cumsum(lengths)])
@@ -272,7 +277,11 @@ class _Concatenated(BackendArray):
         return out
 
     def _part(self, part: int, key: tuple[Any, ...], along: Any) -> np.ndarray:
-        return self._arrays[part].oindex[(*key[: self._axis], along, *key[self._axis + 1 :])]
+        array = self._arrays[part]
+        try:
+            return array.oindex[(*key[: self._axis], along, *key[self._axis + 1 :])]
+        except (RuntimeError, ValueError) as error:
+            raise _damaged(self._paths[part], array, error) from error
 
 
 def _simple(part: Any, size: int) -> int | slice | np.ndarray:
@@ -296,8 +305,8 @@ def open_capture(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
 
     Variables are read when asked for and not kept: `ds.module_output.sel(module="mlp",
     layer=3).values` reads that layer of every shard. Coordinates are in memory, text as
-    fixed-width strings. Raises UserError when a path is no capture or the shards do not
-    belong together.
+    fixed-width strings. Raises UserError when a path is no capture or not as its manifest
+    describes it, or the shards do not belong together; reading raises it for a damaged chunk.
     """
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     if not paths:
@@ -319,10 +328,14 @@ def open_capture(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
                 raise UserError(f"{name} in {path} has not the shape or type that it has in {paths[0]}.")
         described = dict(arrays[0].attrs)
         if "example" in dims and name not in outer:
-            lazy = indexing.LazilyIndexedArray(_Concatenated(arrays, dims.index("example")))
+            for path, array in zip(paths, arrays, strict=True):
+                # Zarr would read what is not there as zeros.
+                if array.nchunks_initialized != array.nchunks:
+                    raise _damaged(path, array, "chunks are missing")
+            lazy = indexing.LazilyIndexedArray(_Concatenated(arrays, dims.index("example"), paths))
             variables[name] = xr.Variable(dims, lazy, described)
             continue
-        parts = [_plain(array[:]) for array in arrays]
+        parts = [_whole(path, array) for path, array in zip(paths, arrays, strict=True)]
         if "example" in dims:
             values = np.concatenate(parts)
         else:
@@ -337,9 +350,10 @@ def open_capture(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
 
 
 def _open_group(path: str | Path) -> zarr.Group:
+    require_whole_store(path)
     try:
         group = zarr.open_group(path, mode="r", zarr_format=3)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} is not a Zarr store.") from error
     if "coordinates" not in group.attrs:
         raise UserError(f"{path} is not a capture.")
@@ -349,6 +363,17 @@ def _open_group(path: str | Path) -> zarr.Group:
 def _other_sizes(array: zarr.Array) -> list[tuple[str, int]]:
     pairs = zip(array.metadata.dimension_names, array.shape, strict=True)
     return [(name, size) for name, size in pairs if name != "example"]
+
+
+def _whole(path: str | Path, array: zarr.Array) -> np.ndarray:
+    try:
+        return _plain(array[:])
+    except (RuntimeError, ValueError) as error:
+        raise _damaged(path, array, error) from error
+
+
+def _damaged(path: str | Path, array: zarr.Array, reason: object) -> UserError:
+    return UserError(f"{path} is damaged: {array.name.strip('/')} cannot be read ({reason}).")
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import logging
 import os
+import shutil
+import signal
 import sys
 import time
 import traceback
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fourier_addition.errors import UserError
+from fourier_addition.storage import require_whole, workspace_of
 
 T = TypeVar("T")
 logger = logging.getLogger("fourier_addition")
@@ -36,19 +41,48 @@ class EveryHalfMinute(logging.Filter):
         return True
 
 
+class LogFile(logging.FileHandler):
+    """A log file that a full disk may cut short: what counts is the sentence on the screen."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing; logging's own answer is a traceback for every line."""
+
+
 @contextlib.contextmanager
 def job(snakemake: Any) -> Iterator[logging.Logger]:
     """Run the body of a script: log to the rule's log file and to standard error.
 
+    Inputs are checked first: a damaged one ends the job before anything is computed from it.
     A UserError ends the script with its one sentence on standard error and exit status 1;
-    a full disk or a read-only folder likewise. Anything else is a fault of ours and keeps its
-    traceback, in the log and on the screen.
+    a full disk, a read-only folder and damaged files likewise. Anything else is a fault of ours and
+    keeps its traceback, in the log and on the screen.
     """
-    log_file = Path(str(snakemake.log[0])) if len(snakemake.log) else None
+    _end_with_snakemake()
+    started = time.monotonic()
+    try:
+        _start_log(snakemake)
+        _limit_threads(int(getattr(snakemake, "threads", 1) or 1))
+        logger.info("rule %s, wildcards %s", snakemake.rule, dict(snakemake.wildcards.items()))
+        _clear_leftovers(snakemake.output)
+        for path in snakemake.input:
+            require_whole(str(path))
+        yield logger
+    except (UserError, OSError, MemoryError) as error:
+        logger.info("%s", traceback.format_exc())
+        print(f"{snakemake.rule}: {_sentence(error, snakemake)}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except Exception:
+        logger.error("%s", traceback.format_exc())
+        raise
+    logger.info("done in %.1f s", time.monotonic() - started)
+
+
+def _start_log(snakemake: Any) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if log_file is not None:
+    if len(snakemake.log):
+        log_file = Path(str(snakemake.log[0]))
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w"))
+        handlers.append(LogFile(log_file, mode="w"))
     name = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
     handlers[0].setFormatter(logging.Formatter(f"{name}: %(message)s"))
     for handler in handlers[1:]:
@@ -57,26 +91,57 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     handlers[0].addFilter(EveryHalfMinute())
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(True)
-    _limit_threads(int(getattr(snakemake, "threads", 1) or 1))
-    started = time.monotonic()
-    logger.info("rule %s, wildcards %s", snakemake.rule, dict(snakemake.wildcards.items()))
+
+
+def _clear_leftovers(outputs: Iterable[Any]) -> None:
+    """Remove what a killed job of the same outputs, or of the state beside them, was writing."""
+    for path in map(Path, map(str, outputs)):
+        for unfinished in (path, path.with_suffix(".state")):
+            shutil.rmtree(workspace_of(unfinished), ignore_errors=True)
+
+
+def _end_with_snakemake() -> None:
+    """Let the kernel kill this job when its Snakemake is killed (Linux).
+
+    Else it would go on by itself and write beside the job that the next Snakemake starts.
+    """
+    parent = os.getppid()
     try:
-        yield logger
-    except (UserError, OSError) as error:
-        logger.info("%s", traceback.format_exc())
-        print(f"{snakemake.rule}: {_sentence(error)}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except Exception:
-        logger.error("%s", traceback.format_exc())
-        raise
-    logger.info("done in %.1f s", time.monotonic() - started)
+        if b"snakemake" not in Path(f"/proc/{parent}/cmdline").read_bytes():
+            return
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    except (OSError, AttributeError):
+        return
+    if os.getppid() != parent:
+        # It died before the kernel was told.
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        where = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror}{where}; nothing half-written was kept."
-    return str(error)
+REFUSALS = {
+    errno.ENOSPC: ("the disk is full", "make room"),
+    errno.EDQUOT: ("the disk quota is used up", "make room"),
+    errno.EFBIG: ("the file would be larger than this system allows", "raise the limit on file sizes"),
+    errno.EROFS: ("the file system is read-only", "make it writable"),
+    errno.EACCES: ("permission is denied", "make it readable and writable for you"),
+}
+
+
+def _sentence(error: Exception, snakemake: Any) -> str:
+    """What went wrong, with the file, and what to do."""
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this job: give it more, or choose smaller batches and blocks."
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    file = error.filename or (snakemake.output[0] if len(snakemake.output) else None)
+    where = f" ({file})" if file else ""
+    if error.errno in REFUSALS:
+        reason, remedy = REFUSALS[error.errno]
+        return (
+            f"{file or 'A file'} cannot be used, as {reason}: {remedy} and start again; "
+            "nothing half-written was kept."
+        )
+    return f"{error.strerror}{where}; nothing half-written was kept."
 
 
 def _limit_threads(threads: int) -> None:

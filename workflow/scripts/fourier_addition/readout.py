@@ -11,7 +11,7 @@ import xarray as xr
 
 from fourier_addition.activations import ArrayPlan, create_store
 from fourier_addition.errors import UserError
-from fourier_addition.storage import replacing
+from fourier_addition.storage import replacing, require_whole_store
 
 VARIABLES = ("unembedding", "unembedding_bias", "input_embedding", "final_norm_gain")
 
@@ -83,8 +83,9 @@ def write_readout(
 def read_readout(path: str | Path) -> xr.Dataset:
     """Read what `write_readout` wrote, into memory.
 
-    Raises UserError when the path is no readout.
+    Raises UserError when the path is no readout or not as its manifest describes it.
     """
+    require_whole_store(path)
     try:
         with xr.open_zarr(path, chunks=None) as store:
             dataset = store.load()

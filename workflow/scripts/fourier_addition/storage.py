@@ -8,6 +8,7 @@ mistaken for a result.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -48,19 +49,60 @@ def replacing(path: str | Path) -> Iterator[Path]:
     and whatever stood at `path` before stays.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # A fixed name, so that what a killed job left is cleared by the next one and never piles up.
-    workspace = target.parent / f".{target.name}.partial"
+    workspace = workspace_of(target)
     shutil.rmtree(workspace, ignore_errors=True)
-    workspace.mkdir()
     temporary = workspace / target.name
     try:
+        workspace.mkdir(parents=True)
         yield temporary
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
         os.replace(temporary, target)
+    except UserError:
+        raise
+    except Exception as error:
+        refused = _refusal_of_the_disk(error, workspace)
+        if refused is None:
+            raise
+        # Whoever wrote knew a temporary name or none; the user knows the target's.
+        raise OSError(refused, os.strerror(refused), str(target)) from error
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+
+
+def workspace_of(path: str | Path) -> Path:
+    """The folder in which `replacing` writes `path`.
+
+    Its name is fixed, so that what a killed job left is cleared by the next one and never piles up.
+    """
+    target = Path(path)
+    return target.parent / f".{target.name}.partial"
+
+
+DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors that say that a disk, and not the program, is why a file was not written."""
+
+
+def _refusal_of_the_disk(error: BaseException, workspace: Path) -> int | None:
+    """The errno behind a failed write when the disk is full or read-only, else None.
+
+    Libraries written in C++ or Rust report a failed write without a number; there a megabyte is
+    written as a test, while the part that was written still takes its room.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return cause.errno if cause.errno in DISK_REFUSES else None
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, OSError | RuntimeError) or "I/O error" in str(error):
+        try:
+            with open(workspace / "room", "wb", buffering=0) as file:
+                for _ in range(16):
+                    file.write(bytes(2**16))
+                os.fsync(file.fileno())
+        except OSError as refused:
+            return refused.errno if refused.errno in DISK_REFUSES else None
+    return None
 
 
 def write_json(value: Any, path: str | Path) -> None:
@@ -72,15 +114,15 @@ def write_json(value: Any, path: str | Path) -> None:
 def read_json(path: str | Path) -> Any:
     """Read JSON. Raises UserError that names the file when it is not valid."""
     try:
-        return json.loads(Path(path).read_text())
-    except json.JSONDecodeError as error:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}.") from error
 
 
 def write_parquet(table: Any, path: str | Path) -> None:
-    """Write a pandas DataFrame to Parquet, whole or not at all."""
+    """Write a pandas DataFrame to Parquet, whole or not at all, with a checksum a page."""
     with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        table.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 def write_csv(table: Any, path: str | Path) -> None:
@@ -169,13 +211,73 @@ def verify_manifest(path: str | Path) -> list[str]:
     directory = path.parent / manifest["directory"]
     if not directory.is_dir():
         return [f"{directory} is missing."]
-    expected = manifest["files"]
-    found = content_files(directory)
+    return _differences(directory, manifest["files"], content_files(directory), "sha256")
+
+
+def _differences(
+    directory: Path, expected: Mapping[str, Any], found: Mapping[str, Any], key: str
+) -> list[str]:
     problems = [f"{directory / name} is missing." for name in expected if name not in found]
     problems += [f"{directory / name} was not written by its job." for name in found if name not in expected]
     problems += [
         f"{directory / name} has changed since it was written."
         for name in expected
-        if name in found and found[name]["sha256"] != expected[name]["sha256"]
+        if name in found and found[name][key] != expected[name][key]
     ]
     return problems
+
+
+def require_whole_store(directory: str | Path) -> None:
+    """Compare the files of a store and their sizes with the manifest beside it, if there is one.
+
+    A chunk whose file is missing would be read as the fill value, without a word. Raises
+    UserError that names the store and the first file at fault.
+    """
+    directory = Path(directory)
+    manifest = directory.with_suffix(".json")
+    if not manifest.is_file():
+        return
+    found = {
+        str(path.relative_to(directory)): {"bytes": path.stat().st_size}
+        for path in directory.rglob("*")
+        if path.is_file() and path.name != ".snakemake_timestamp"
+    }
+    problems = _differences(directory, read_manifest(manifest)["files"], found, "bytes")
+    if problems:
+        raise UserError(_remake(problems, directory))
+
+
+def _remake(problems: list[str], damaged: Path) -> str:
+    """One sentence: the first problem, how many more there are, and the way out."""
+    more = f" (and {len(problems) - 1} more of its files)" if len(problems) > 1 else ""
+    return f"{problems[0].rstrip('.')}{more}; delete {damaged} and start again, which makes it anew."
+
+
+def require_whole(path: str | Path) -> None:
+    """Check a job's input before it is read, so that no damaged file becomes a figure.
+
+    A manifest: every file of its directory has the SHA-256 that was written down. A Parquet
+    table: every page has its checksum. Other JSON: it can be parsed. Other files pass.
+    Raises UserError that names the file and what to do.
+    """
+    path = Path(path)
+    if path.suffix == ".json":
+        try:
+            content = read_json(path)
+        except UserError as error:
+            raise UserError(_remake([str(error)], path)) from error
+        if isinstance(content, dict) and content.get("manifest") == MANIFEST_VERSION:
+            problems = verify_manifest(path)
+            if problems:
+                raise UserError(_remake(problems, path.parent / content["directory"]))
+    elif path.suffix == ".parquet":
+        # Costs a quarter of a second to import, and only jobs with tables need it.
+        import pyarrow.parquet
+
+        try:
+            pyarrow.parquet.read_table(path, page_checksum_verification=True).to_pandas()
+        except Exception as error:  # pandas' own notes inside the file fail in many ways
+            if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+                raise
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise UserError(_remake([f"{path} is damaged ({reason})"], path)) from error

@@ -15,9 +15,11 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/start.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/prompting.smk"
 include: "workflow/rules/capture.smk"
 include: "workflow/rules/fourier.smk"
 include: "workflow/rules/ablation.smk"

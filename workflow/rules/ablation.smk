@@ -2,7 +2,7 @@
 rule ablate:
     input:
         checkpoint=layout.run("{run}", "checkpoint.json"),
-        dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
+        dataset=prompts_of,
     output:
         store=directory(layout.run("{run}", "ablation/{range}/outcomes.zarr")),
         manifest=layout.run("{run}", "ablation/{range}/outcomes.json"),
@@ -56,6 +56,7 @@ rule sensitivity:
         task_name=lambda wildcards: run_of(wildcards)["task"],
         tau=run_tau,
         seed=config["analysis"]["seed"],
+        shots=shots_params,
         settings={
             key: config["ablations"][key]
             for key in (
@@ -87,7 +88,7 @@ rule table:
     wildcard_constraints:
         table=alternatives(config["tables"]),
     group:
-        "views"
+        lambda wildcards: views_group([table_inputs(wildcards)])
     conda:
         "../../envs/analysis.yaml"
     resources:

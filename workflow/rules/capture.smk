@@ -4,7 +4,7 @@
 rule capture:
     input:
         checkpoint=layout.run("{run}", "checkpoint.json"),
-        dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
+        dataset=prompts_of,
     output:
         store=directory(
             layout.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.zarr")
@@ -22,6 +22,8 @@ rule capture:
         code=digest("capture.py"),
         numbers=number_params,
         capture=config["capture"],
+        # Solved examples are the same before all prompts of a prompted run: they are passed once.
+        shared_prefix=lambda wildcards: int(wildcards.run in PROMPTED),
         examples=lambda wildcards: layout.shards(config, run_of(wildcards)["task"])[
             int(wildcards.shard)
         ],
@@ -31,6 +33,7 @@ rule capture:
 
 rule readout_run:
     input:
+        unpack(shots_of),
         checkpoint=layout.run("{run}", "checkpoint.json"),
     output:
         store=directory(layout.run("{run}", "readout.zarr")),

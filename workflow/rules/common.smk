@@ -15,7 +15,14 @@ SCRIPTS = (
 sys.path.insert(0, str(SCRIPTS))
 
 from fourier_addition import layout
-from fourier_addition.config import instance, instances, task_of, tau_of, validated
+from fourier_addition.config import (
+    instance,
+    instances,
+    prompted,
+    task_of,
+    tau_of,
+    validated,
+)
 from fourier_addition.digest import code_digest
 from fourier_addition.errors import UserError
 from fourier_addition.figures import views
@@ -27,6 +34,10 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 INSTANCES = instances(config)
+PROMPTED = [
+    name for name, (run, _) in INSTANCES.items() if prompted(config["runs"][run])
+]
+TRAINED = [name for name in INSTANCES if name not in PROMPTED]
 PRETRAINED_MODELS = [
     name
     for name, entry in config["models"].items()
@@ -106,6 +117,32 @@ def number_params(wildcards):
     return {"numbers": task.numbers, "answer": task.answer}
 
 
+def prompts_of(wildcards):
+    """Prompts of a run: its task's, with solved examples before them where the run is prompted."""
+    if wildcards.run in PROMPTED:
+        return layout.run(wildcards.run, "prompts.parquet")
+    return layout.dataset(run_of(wildcards)["task"])
+
+
+def shots_params(wildcards):
+    """Number, seed and separator of a prompted run's solved examples; None of a trained run."""
+    if wildcards.run not in PROMPTED:
+        return None
+    run, seed = run_of(wildcards), INSTANCES[wildcards.run][1]
+    return {
+        "shots": run["shots"],
+        "seed": run["shot_seed"] + seed,
+        "separator": run["separator"],
+    }
+
+
+def shots_of(wildcards):
+    """What stands before every prompt of a prompted run; no input of a trained one."""
+    if wildcards.run in PROMPTED:
+        return {"shots": layout.run(wildcards.run, "shots.json")}
+    return {}
+
+
 def run_captures(suffix):
     """Input function: a run's captured activations."""
 
@@ -135,6 +172,23 @@ def growing(mem_mb):
     return memory
 
 
+def views_group(paths):
+    """Group of a figure or table that reads these files: views of one run share submissions.
+
+    So a run that fails holds back its own figures only. Nothing may depend on a figure or a table:
+    their groups would wait for themselves.
+    """
+    owners = {
+        Path(path).parts[2]
+        for value in paths
+        for path in ([value] if isinstance(value, str) else value)
+    }
+    group = "views-" + (owners.pop() if len(owners) == 1 else "of-several")
+    # How many share a submission is `group-components: views=N` of the profile for all these groups.
+    workflow.parent_groupids[group] = "views"
+    return group
+
+
 RANGES = {"all": None} | {
     layout.slug(name): span
     for name, span in config["ablations"]["digit_ranges"].items()
@@ -153,9 +207,10 @@ def run_tau(wildcards):
 def table_inputs(wildcards):
     """What a table reads, by its kind."""
     table = config["tables"][wildcards.table]
-    if table["kind"] == "accuracy":
+    if table["kind"] in ("accuracy", "prompted"):
+        file = "accuracy.json" if table["kind"] == "accuracy" else "answers.json"
         return [
-            layout.run(instance(run, seed), "accuracy.json")
+            layout.run(instance(run, seed), file)
             for run in table["runs"]
             for seed in config["runs"][run]["seeds"]
         ]

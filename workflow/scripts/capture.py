@@ -29,6 +29,7 @@ with job(snakemake):
         batch_size=settings["batch_size"],
         block=settings["block"],
         dtype=settings["dtype"],
+        shared_prefix=snakemake.params.shared_prefix,
         progress=progress,
     )
     write_manifest(

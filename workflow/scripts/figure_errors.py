@@ -18,9 +18,10 @@ FILTERED = {
 with job(snakemake):
     options, kind = snakemake.params.options, snakemake.params.kind
     table = pd.read_parquet(snakemake.input.table)
-    if kind == "errors":
-        table = table.assign(condition="predictions of the model")
-        labels = {"predictions of the model": "predictions of the model"}
+    if kind in ("errors", "prompted-errors"):
+        name = "predictions of the model" if kind == "errors" else "answers of the model"
+        table = table.assign(condition=name)
+        labels = {name: name}
     elif kind == "filtered-errors":
         labels = FILTERED
     else:

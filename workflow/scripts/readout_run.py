@@ -2,7 +2,7 @@
 
 from fourier_addition.job import job, mock_snakemake, pick_device
 from fourier_addition.provenance import directory_of, provenance
-from fourier_addition.storage import write_manifest, write_parquet
+from fourier_addition.storage import read_json, write_manifest, write_parquet
 from fourier_addition.tasks import Task, question
 
 if "snakemake" not in globals():
@@ -20,7 +20,8 @@ with job(snakemake) as log:
     space = tokenizer_number_space(view.tokenizer, numbers["answer"]).first(numbers["numbers"])
     task = Task.from_config(snakemake.params.task_name, snakemake.params.task)
     a, b = snakemake.params.task["running_example"]
-    prompt = question(task, len(task.templates) - 1, a, b)
+    shots = snakemake.input.get("shots")
+    prompt = (read_json(shots)["prefix"] if shots else "") + question(task, len(task.templates) - 1, a, b)
     log.info("running example: %r", prompt)
     example = running_example(view, prompt, space.ids, norm=snakemake.params.norm)
     write_parquet(example.assign(a=a, b=b, answer=int(task.apply(a, b))), snakemake.output.example)

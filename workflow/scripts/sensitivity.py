@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.prompting import prompted_examples
 from fourier_addition.provenance import directory_of
 from fourier_addition.storage import write_parquet
 from fourier_addition.tasks import Task, of_split, question
@@ -18,7 +19,7 @@ with job(snakemake) as log:
 
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     params, settings = snakemake.params, snakemake.params.settings
-    examples = of_split(pd.read_parquet(snakemake.input.dataset), settings["split"])
+    dataset = pd.read_parquet(snakemake.input.dataset)
     view = load_model(directory_of(snakemake.input.checkpoint), device=device)
     task = Task.from_config(params.task_name, params.task)
     grid = {name: list(values) for name, values in settings["grid"].items()}
@@ -28,9 +29,13 @@ with job(snakemake) as log:
     def in_form(form: str) -> Examples:
         """The same examples with the answer's token in one form."""
         asked = replace(task, answer=form)
-        prompts = [question(asked, row.template, row.a, row.b) for row in examples.itertuples()]
+        prompts = [question(asked, row.template, row.a, row.b) for row in dataset.itertuples()]
+        table = dataset.assign(prompt=prompts)
+        if params.shots is not None:
+            table, _ = prompted_examples(table, form=form, **params.shots)
+        examples = of_split(table, settings["split"])
         space = tokenizer_number_space(view.tokenizer, form).first(task.numbers)
-        return Examples(view.encode(prompts), examples["answer"].to_numpy(), space.ids)
+        return Examples(view.encode(examples["prompt"].tolist()), examples["answer"].to_numpy(), space.ids)
 
     tables = tables_by_reading(
         view,

@@ -1,10 +1,11 @@
-"""Table 1, its conclusions under every reading, or the accuracy of runs."""
+"""Table 1, its conclusions under every reading, the accuracy of runs, or the answers of prompted ones."""
 
 import re
 
 import pandas as pd
 from fourier_addition.accuracy import accuracy_table, by_run
 from fourier_addition.job import job, mock_snakemake
+from fourier_addition.prompting import prompted_table
 from fourier_addition.storage import read_json
 from fourier_addition.table1 import table1_cells, table1_of
 from fourier_addition.tables import write_table
@@ -50,10 +51,34 @@ def accuracy(paths: list[str]) -> dict:
     return {"table": table, "headings": headings, "rows": rows, "text_columns": 1}
 
 
+def share(count: int, of: int, value: float, low: float, high: float) -> str:
+    return f"{value:.1%} ({low:.1%} to {high:.1%}; {int(count)} of {int(of)})" if of else "none"
+
+
+def prompted(paths: list[str]) -> dict:
+    results = {}
+    for path in paths:
+        run, seed = re.search(r"runs/(.+)\.seed(\d+)/", path).groups()
+        results[run, int(seed)] = read_json(path)
+    table = prompted_table(results)
+    names = ("accuracy", "unparsed", "multiples_of_10", "below_6", "even")
+    rows = [
+        [row["run"], str(row["seed"]), str(row["shots"])]
+        + [
+            share(*(row[f"{n}_{key}"] for key in ("count", "of")), row[n], row[f"{n}_low"], row[f"{n}_high"])
+            for n in names
+        ]
+        for row in table.to_dict("records")
+    ]
+    headings = ["Run", "Seed", "Shots", "Exact", "No number", "Errors that are multiples of 10"]
+    headings += ["Errors below 6", "Even errors"]
+    return {"table": table, "headings": headings, "rows": rows, "text_columns": 1}
+
+
 with job(snakemake):
     kind, inputs = snakemake.params.kind, list(snakemake.input)
-    if kind == "accuracy":
-        made = accuracy(inputs)
+    if kind in ("accuracy", "prompted"):
+        made = {"accuracy": accuracy, "prompted": prompted}[kind](inputs)
     else:
         made = {"ablation": ablation, "sensitivity": sensitivity}[kind](inputs[0])
     table = made.pop("table")

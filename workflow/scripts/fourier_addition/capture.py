@@ -23,7 +23,8 @@ from fourier_addition.activations import (
     write_block,
 )
 from fourier_addition.errors import UserError
-from fourier_addition.models import Bucket, Encoded, ModelView, Recorder
+from fourier_addition.models import Bucket, ModelView, Recorder
+from fourier_addition.models.sharing import common_length, shared_batches
 from fourier_addition.storage import replacing
 
 __all__ = ["MODULE_NORMS", "capture", "open_capture", "running_example"]
@@ -56,8 +57,9 @@ def capture(
     (made smaller where that evens the blocks out).
     dtype: "float32" or "float16", of activations; logits stay float32.
     shared_prefix: where at least so many leading tokens are the same in a whole batch, pass
-    them once for the batch (values then equal a plain pass up to rounding); 0: never. Without
-    effect on masked models, which cannot.
+    them once for the batch, and those that a whole block has in common (solved examples before
+    every prompt) once for all blocks that begin so; values then equal a plain pass up to
+    rounding. 0: never. Without effect on masked models, which cannot.
     progress: wraps an iterable and takes `total`, as tqdm does; one item an example.
     attributes: JSON values to keep with the store.
 
@@ -126,7 +128,10 @@ def _blocks(
     with Recorder(view, batch_size) as recorder:
         for start in range(0, len(prompts), size):
             encoded = view.encode(prompts[start : start + size])
-            for bucket, shared in _batches(view, encoded, batch_size, shared_prefix):
+            if shared_prefix and view.reusable_cache:
+                common = common_length(encoded)
+                recorder.prefix.stem(encoded[0].ids[:common] if common >= shared_prefix else [])
+            for bucket, shared in shared_batches(view, encoded, batch_size, shared_prefix):
                 _fill(view, recorder, bucket, shared, ids, buffers, plans)
                 yield from bucket.index
             filled = {
@@ -146,24 +151,6 @@ def _buffers(plans: Mapping[str, ArrayPlan], size: int) -> dict[str, np.ndarray]
         )
         for name, plan in plans.items()
     }
-
-
-def _batches(
-    view: ModelView, encoded: list[Encoded], batch_size: int, shared_prefix: int
-) -> Iterator[tuple[Bucket, int]]:
-    """Buckets of a block and the number of leading tokens that each passes once."""
-    if not shared_prefix or not view.reusable_cache:
-        yield from ((bucket, 0) for bucket in view.buckets(encoded, batch_size))
-        return
-    # neighbours in sorted order have the longest prefixes in common
-    order = sorted(range(len(encoded)), key=lambda row: encoded[row].ids)
-    for bucket in view.buckets([encoded[row] for row in order], batch_size):
-        same = (bucket.ids == bucket.ids[:1]).all(dim=0).int().cumprod(dim=0).sum().item()
-        shared = min(int(same), bucket.position)
-        yield (
-            bucket._replace(index=np.array([order[row] for row in bucket.index])),
-            shared if shared >= shared_prefix else 0,
-        )
 
 
 @torch.inference_mode()

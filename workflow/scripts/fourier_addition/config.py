@@ -102,12 +102,71 @@ def validated(raw: Mapping[str, Any]) -> dict[str, Any]:
     error = best_match(Draft202012Validator(schema()).iter_errors(config))
     if error is not None:
         raise UserError(_sentence(error))
+    _check_prompted(config)
     _fill_defaults(config, schema())
     _check_models(config)
     _check_tasks(config)
     _check_runs(config)
     _check_views(config)
     return config
+
+
+PROMPTED_ONLY = {"shot_seed": 0, "separator": "\n", "answer_tokens": None}
+"""Keys of prompted runs beside `shots`, and what they are where left out."""
+OF_EVERY_RUN = ("model", "task", "seeds", "label")
+
+
+def prompted(run: Mapping[str, Any]) -> bool:
+    """Whether a run asks the model as it comes, with solved examples before every prompt."""
+    return "shots" in run
+
+
+def _check_prompted(config: dict[str, Any]) -> None:
+    """Refuse keys of training in prompted runs, and the other way round; fill in what is left out.
+
+    Done before the defaults of training are filled in, and not through them: a trained run must
+    not change when the ways of prompting do.
+    """
+    for name, run in config["runs"].items():
+        if prompted(run):
+            trains = [key for key in run if key not in ("shots", *OF_EVERY_RUN, *PROMPTED_ONLY)]
+            if trains:
+                raise UserError(
+                    f"Config key `runs.{name}.{trains[0]}` is of training, but `shots` makes run '{name}' "
+                    "a prompted one: the model is asked as it comes."
+                )
+            for key, value in PROMPTED_ONLY.items():
+                if value is not None:
+                    run.setdefault(key, value)
+        else:
+            asks = [key for key in PROMPTED_ONLY if key in run]
+            if asks:
+                raise UserError(
+                    f"Config key `runs.{name}.{asks[0]}` is of prompted runs and needs `shots`, the number "
+                    "of solved examples before every prompt."
+                )
+
+
+def check_trained(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Raise UserError where a key asks for the training of a run that is not trained."""
+    if prompted(config["runs"][run]):
+        raise UserError(f"Config key `{where}` shows training, but run '{run}' is prompted, not trained.")
+
+
+def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Raise UserError where a key needs logits over numbers that the run's model writes as several tokens.
+
+    Only prompted runs come so far with such a task; what is asked of them without logits over the
+    numbers is how they answer.
+    """
+    entry = config["runs"][run]
+    needed, known = task_of(config, entry["task"]).numbers, known_numbers(config, entry["model"])
+    if known is not None and needed > known:
+        raise UserError(
+            f"Config key `{where}`: run '{run}' needs the numbers 0..{needed - 1} as one token each, but "
+            f"number {known} is not one token of model '{entry['model']}'; its answers, written token by "
+            "token, are in a table of kind `prompted` and a figure of kind `prompted-errors`."
+        )
 
 
 def _known(name: str, where: str, allowed: Mapping[str, Any], what: str) -> None:
@@ -198,10 +257,12 @@ def _check_runs(config: Mapping[str, Any]) -> None:
         if run["loss_on"] == "line" and run["loss_over"] != "vocabulary":
             raise UserError(f"Config key `{where}.loss_over` must be vocabulary for `loss_on: line`.")
         needed, known = task_of(config, run["task"]).numbers, known_numbers(config, run["model"])
-        if known is not None and needed > known:
+        # A prompted run writes its answer token by token and needs no number to be one token.
+        if known is not None and needed > known and not prompted(run):
             raise UserError(
                 f"Config key `{where}.task`: task '{run['task']}' needs the numbers 0..{needed - 1}, but "
-                f"number {known} is not one token of model '{run['model']}', which has 0..{known - 1}."
+                f"number {known} is not one token of model '{run['model']}', which has 0..{known - 1}; "
+                "use a task with smaller operands, or `shots` to ask the model without training."
             )
 
 
@@ -221,7 +282,7 @@ def _check_views(config: Mapping[str, Any]) -> None:
             table["kind"] = "ablation"
         if "kind" not in table:
             raise UserError(f"Config key `{where}.kind` is missing: only `table-1` has one of its own.")
-        key = "runs" if table["kind"] == "accuracy" else "run"
+        key = "runs" if table["kind"] in ("accuracy", "prompted") else "run"
         if key not in table:
             raise UserError(
                 f"Config key `{where}.{key}` is missing: a table of kind {table['kind']} needs it."
@@ -230,6 +291,12 @@ def _check_views(config: Mapping[str, Any]) -> None:
             _known(run, f"{where}.{key}", config["runs"], "run")
             if key == "run":
                 _check_seed(config, run, table["seed"], f"{where}.seed")
+                check_number_tokens(config, run, f"{where}.run")
+            if table["kind"] == "prompted" and not prompted(config["runs"][run]):
+                raise UserError(
+                    f"Config key `{where}.runs`: run '{run}' is trained; a table of kind prompted is of "
+                    "prompted runs, which have `shots`."
+                )
     for name, figure in config["figures"].items():
         where = f"figures.{name}"
         runs = [("run", figure["run"])] if "run" in figure else []
@@ -240,7 +307,7 @@ def _check_views(config: Mapping[str, Any]) -> None:
         for index, embedding in enumerate(figure.get("embeddings", [])):
             allowed = {**config["embeddings"], **config["runs"]}
             _known(embedding, f"{where}.embeddings[{index}]", allowed, "embedding")
-    for run in {run["task"]: run for run in config["runs"].values()}.values():
+    for run in {run["task"]: run for run in config["runs"].values() if not prompted(run)}.values():
         tau_of(config, task_of(config, run["task"]).numbers)
 
 
@@ -250,6 +317,7 @@ def _check_ablations(config: Mapping[str, Any]) -> None:
         where = f"ablations.runs[{index}]"
         _known(run, where, config["runs"], "run")
         _check_seed(config, run, ablations["seed"], "ablations.seed")
+        check_number_tokens(config, run, where)
         task = task_of(config, config["runs"][run]["task"])
         for name, (low, high) in ablations["digit_ranges"].items():
             smallest, largest = task.operands

@@ -7,20 +7,27 @@ import pandas as pd
 
 
 def error_counts(table: pd.DataFrame, label: str) -> pd.DataFrame:
-    """How often each error occurs: label, error, count; table has a column `error`."""
-    counts = table["error"].value_counts().sort_index()
+    """How often each error occurs: label, error, count; table has a column `error`.
+
+    An answer that is no number has the error NaN and is not counted.
+    """
+    counts = table["error"].dropna().astype(np.int64).value_counts().sort_index()
     return pd.DataFrame({"label": label, "error": counts.index.to_numpy(), "count": counts.to_numpy()})
 
 
 def error_facts(table: pd.DataFrame, label: str) -> pd.DataFrame:
     """What the text of the paper says of errors: label, name, value (fraction).
 
-    table: column `error`. Accuracy over all examples; of the errors, the share that are
-    multiples of 10 (section 3.3) and the share below 6 (appendix).
+    table: column `error`, NaN for an answer that is no number. Accuracy and the share of such
+    answers over all examples; of the errors, the share that are multiples of 10 (section 3.3) and
+    the share below 6 (appendix).
     """
     error = table["error"].to_numpy()
-    wrong = error[error != 0]
+    unread = ~np.isfinite(error)
+    wrong = error[(error != 0) & ~unread]
     facts = {"accuracy": np.mean(error == 0)}
+    if unread.any():
+        facts["answers that are no number"] = np.mean(unread)
     if len(wrong):
         facts["errors that are multiples of 10"] = np.mean(wrong % 10 == 0)
         facts["errors below 6"] = np.mean(np.abs(wrong) < 6)

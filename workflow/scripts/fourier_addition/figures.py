@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fourier_addition import layout
-from fourier_addition.config import instance, task_of, tau_of
+from fourier_addition.config import check_number_tokens, check_trained, instance, prompted, task_of, tau_of
 from fourier_addition.errors import UserError
 
 PAPER: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -57,6 +57,7 @@ FAMILIES: dict[str, str] = {
     "training": "training",
     "arms": "training",
     "errors": "errors",
+    "prompted-errors": "errors",
     "filtered-errors": "errors",
     "kept-errors": "errors",
     "single-component": "single_component",
@@ -82,6 +83,7 @@ NEEDS = {
         "waves-band",
         "waves-longest",
         "errors",
+        "prompted-errors",
         "filtered-errors",
         "kept-errors",
         "single-component",
@@ -149,6 +151,10 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
     inputs: dict[str, Any] = {}
     if kind in NEEDS["one run"]:
         run = _wanted(entry, name, "run", "this figure shows one run")
+        if kind != "prompted-errors":
+            check_number_tokens(config, run, f"figures.{name}.run")
+        elif not prompted(config["runs"][run]):
+            raise UserError(f"Config key `figures.{name}.run`: run '{run}' is trained, not prompted.")
         task = task_of(config, config["runs"][run]["task"])
         a, b = config["tasks"][task.name]["running_example"]
         options |= {
@@ -161,11 +167,18 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
         inputs = {key: layout.run(instance(run, seed), file) for key, file in _ONE_RUN[kind].items()}
     if kind in NEEDS["runs"] + NEEDS["runs and embeddings"]:
         runs = _wanted(entry, name, "runs", "this figure compares runs")
+        for each in runs:
+            if kind in ("training", "arms", "embedding-and-training"):
+                check_trained(config, each, f"figures.{name}.runs")
+            check_number_tokens(config, each, f"figures.{name}.runs")
         shown += runs
         inputs |= _many_runs(config, kind, runs, seed)
         options["ranges"] = {layout.slug(label): label for label in config["ablations"]["digit_ranges"]}
     if kind in NEEDS["embeddings"] + NEEDS["runs and embeddings"]:
         names = _wanted(entry, name, "embeddings", "this figure shows number embeddings")
+        for each in names:
+            if each in config["runs"]:
+                check_number_tokens(config, each, f"figures.{name}.embeddings")
         places = [instance(each, seed) if each in config["runs"] else each for each in names]
         shown += names
         options["names"] = names
@@ -204,6 +217,7 @@ _ONE_RUN: dict[str, dict[str, str]] = {
     "waves-band": {"table": "waves.parquet"},
     "waves-longest": {"table": "waves.parquet"},
     "errors": {"table": "predictions.parquet"},
+    "prompted-errors": {"table": "answers.parquet"},
     "filtered-errors": {"table": "ablation/all/predictions.parquet"},
     "kept-errors": {"table": "ablation/all/predictions.parquet"},
     "single-component": {"table": "ablation/all/predictions.parquet"},

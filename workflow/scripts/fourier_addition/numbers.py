@@ -38,7 +38,9 @@ class NumberSpace:
         if count > self.size:
             raise UserError(
                 f"Number {self.size} is not one token in the '{self.form}' form: "
-                f"this tokenizer has the numbers 0..{self.size - 1}, and {count - 1} is needed."
+                f"this tokenizer has the numbers 0..{self.size - 1}, and {count - 1} is needed; "
+                "use a task with smaller operands, or the answers of a prompted run (`shots`), which may "
+                "take several tokens."
             )
         return NumberSpace(self.ids[:count], self.form)
 

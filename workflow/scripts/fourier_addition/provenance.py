@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fourier_addition.storage import read_manifest, sha256_file
+from fourier_addition.storage import package_versions, read_json, read_manifest, sha256_file, write_json
 
 
 def provenance(snakemake: Any, *, device: str = "cpu", **more: Any) -> dict[str, Any]:
@@ -18,7 +19,8 @@ def provenance(snakemake: Any, *, device: str = "cpu", **more: Any) -> dict[str,
     """
     inputs: dict[str, Any] = {}
     for path in map(str, snakemake.input):
-        if path.endswith(".json"):
+        manifest = read_json(path) if path.endswith(".json") else None
+        if isinstance(manifest, dict) and "manifest" in manifest:
             manifest = read_manifest(path)
             inputs[path] = {"digest": manifest["digest"]}
             weights = manifest["provenance"].get("weights_sha256")
@@ -45,5 +47,22 @@ def _plain(value: Any) -> Any:
 
 
 def directory_of(manifest: str, suffix: str = "") -> str:
-    """The directory that a manifest describes: its own path without `.json`, plus `suffix`."""
-    return re.sub(r"\.json$", suffix, str(Path(manifest)))
+    """The directory that a manifest describes: its own path without `.json`, plus `suffix`.
+
+    A manifest may also point elsewhere (a prompted run's checkpoint is the model itself).
+    """
+    path = Path(manifest)
+    if not suffix and path.is_file():
+        return os.path.normpath(path.parent / read_manifest(path)["directory"])
+    return re.sub(r"\.json$", suffix, str(path))
+
+
+def point_manifest(path: str | Path, manifest: str | Path, *, provenance: Mapping[str, Any]) -> None:
+    """Write a manifest that describes the directory of another one, without a copy of its files.
+
+    path: the manifest to write. manifest: the other one, whose files' hashes are taken over.
+    """
+    described = read_manifest(manifest)
+    where = Path(os.path.relpath(Path(manifest).parent, Path(path).parent)) / described["directory"]
+    facts = {**provenance, "packages": package_versions()}
+    write_json({**described, "directory": str(where), "provenance": facts}, path)

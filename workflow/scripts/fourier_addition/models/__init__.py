@@ -3,6 +3,7 @@
 from fourier_addition.models.activation import use_builtin_gelu
 from fourier_addition.models.encoding import Bucket, Encoded
 from fourier_addition.models.families import FAMILIES
+from fourier_addition.models.generation import greedy_texts
 from fourier_addition.models.loading import load_model, scratch_model, wrap
 from fourier_addition.models.recording import Recorded, Recorder
 from fourier_addition.models.view import MODULES, ModelView, first_tensor
@@ -16,6 +17,7 @@ __all__ = [
     "Recorded",
     "Recorder",
     "first_tensor",
+    "greedy_texts",
     "load_model",
     "scratch_model",
     "use_builtin_gelu",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from fourier_addition.errors import UserError
+from fourier_addition.models.sharing import SharedPrefix
 from fourier_addition.models.view import MODULES, ModelView, first_tensor
 
 
@@ -28,15 +29,16 @@ class Recorder:
     Hooks copy the reading position into buffers that live as long as the recorder, so
     no full output is kept alive and memory does not grow from batch to batch.
 
-    view: the model. batch_size: most rows of one run.
+    view: the model. batch_size: most rows of one run. `prefix` keeps a stem that all prompts share.
     """
 
     def __init__(self, view: ModelView, batch_size: int) -> None:
         self._view = view
+        self.prefix = SharedPrefix(view)
         options = {"dtype": view.dtype, "device": view.device}
         self._module_output = torch.empty((len(MODULES), view.n_layers, batch_size, view.d_model), **options)
         self._residual = torch.empty((view.n_layers + 1, batch_size, view.d_model), **options)
-        # None while a shared prefix passes, which is not recorded
+        # None whenever other tokens than those of a run pass, which are not recorded
         self._position: int | None = None
         self._handles: list[Any] = []
 
@@ -68,9 +70,10 @@ class Recorder:
         past = None
         if shared:
             self._position = None
-            past = self._view.prefix(ids[:1, :shared], len(ids))
+            past = self.prefix.past(ids[:1, :shared], len(ids))
         self._position = position - shared
         self._view.run(ids[:, shared:], past=past)
+        self._position = None
         rows = len(ids)
         return Recorded(self._module_output[:, :, :rows], self._residual[:, :rows])
 

@@ -248,18 +248,19 @@ class ModelView:
         past.batch_repeat_interleave(rows)
         return past
 
-    def final_hidden(self, ids: torch.Tensor, position: int) -> torch.Tensor:
+    def final_hidden(self, ids: torch.Tensor, position: int, *, past: Cache | None = None) -> torch.Tensor:
         """Residual stream after the last block at one position, (batch, d_model).
 
-        ids: (batch, token). Before the final norm; no vocabulary logits are computed.
-        Keeps gradients, and hooks on modules take effect.
+        ids: (batch, token). past: keys and values of the tokens before them; it grows by theirs.
+        Before the final norm; no vocabulary logits are computed. Keeps gradients, and hooks on
+        modules take effect.
         """
         state: list[torch.Tensor] = []
         handle = self.block(self.n_layers - 1).register_forward_hook(
             lambda module, arguments, output: state.append(first_tensor(output)[:, position])
         )
         try:
-            self.run(ids)
+            self.run(ids, past=past)
         finally:
             handle.remove()
         return state[0]

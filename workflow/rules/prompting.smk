@@ -1,0 +1,78 @@
+# Runs that are asked and not trained: solved examples before every prompt, the model as it comes.
+
+
+# A prompted run's checkpoint is the model itself, so no training makes it.
+ruleorder: adopt_model > train
+ruleorder: prompt > train
+
+
+rule solved_examples:
+    input:
+        dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
+    output:
+        prompts=layout.run("{run}", "prompts.parquet"),
+        shots=layout.run("{run}", "shots.json"),
+    log:
+        "logs/runs/{run}/solved-examples.log",
+    wildcard_constraints:
+        run=alternatives(PROMPTED),
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=digest("solved_examples.py"),
+        shots=shots_params,
+        answer=lambda wildcards: config["tasks"][run_of(wildcards)["task"]]["answer"],
+    script:
+        "../scripts/solved_examples.py"
+
+
+rule adopt_model:
+    input:
+        model=lambda wildcards: layout.model(run_of(wildcards)["model"]) + ".json",
+    output:
+        manifest=layout.run("{run}", "checkpoint.json"),
+    log:
+        "logs/runs/{run}/adopt-model.log",
+    wildcard_constraints:
+        run=alternatives(PROMPTED),
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=digest("adopt_model.py"),
+    script:
+        "../scripts/adopt_model.py"
+
+
+rule prompt:
+    input:
+        checkpoint=layout.run("{run}", "checkpoint.json"),
+        prompts=layout.run("{run}", "prompts.parquet"),
+        shots=layout.run("{run}", "shots.json"),
+    output:
+        answers=layout.run("{run}", "answers.parquet"),
+        errors=layout.run("{run}", "errors.parquet"),
+        summary=layout.run("{run}", "answers.json"),
+        accuracy=layout.run("{run}", "accuracy.json"),
+    log:
+        "logs/runs/{run}/prompt.log",
+    wildcard_constraints:
+        run=alternatives(PROMPTED),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=digest("prompt.py"),
+        largest_answer=lambda wildcards: task_numbers(wildcards) - 1,
+        tokens=lambda wildcards: run_of(wildcards).get("answer_tokens"),
+        batch_size=config["capture"]["batch_size"],
+    script:
+        "../scripts/prompt.py"

@@ -1,0 +1,15 @@
+"""Make a model, as it comes, the checkpoint of a prompted run: a manifest and no copy of the weights."""
+
+from fourier_addition.job import job, mock_snakemake
+from fourier_addition.provenance import point_manifest, provenance
+from fourier_addition.storage import read_manifest
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("adopt_model", run="gpt2.4shot.seed0")
+
+with job(snakemake):
+    facts = provenance(snakemake)
+    weights = read_manifest(snakemake.input.model)["provenance"].get("weights_sha256")
+    if weights:
+        facts["weights_sha256"] = weights
+    point_manifest(snakemake.output.manifest, snakemake.input.model, provenance=facts)

@@ -1,0 +1,95 @@
+"""What a model writes after a prompt when it always takes the likeliest token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from fourier_addition.errors import UserError
+from fourier_addition.models.encoding import Bucket
+from fourier_addition.models.sharing import SharedPrefix, common_length, shared_batches
+from fourier_addition.models.view import ModelView
+
+
+@torch.inference_mode()
+def greedy_texts(
+    view: ModelView,
+    prompts: Sequence[str],
+    *,
+    tokens: int,
+    batch_size: int,
+    finished: Callable[[str], bool] = lambda text: False,
+    progress: Callable[..., Iterable[Any]] | None = None,
+) -> list[str]:
+    """Greedy continuation of each prompt, as text.
+
+    prompts: (example,) texts; what they have in common at their start is passed through the model
+    once. tokens: most tokens that are written; a masked model fills its one mask. finished: tells
+    from a text whether more tokens could change what is read from it; a batch stops when all its
+    texts are finished or ended by the model. progress: wraps an iterable and takes `total`.
+    Raises UserError when `tokens` is below 1.
+    """
+    if tokens < 1:
+        raise UserError(f"At least 1 token must be generated, not {tokens}.")
+    encoded = view.encode(prompts)
+    prefix = SharedPrefix(view)
+    if view.reusable_cache:
+        prefix.stem(encoded[0].ids[: common_length(encoded)] if encoded else [])
+    texts = [""] * len(prompts)
+
+    def batches() -> Iterable[int]:
+        for bucket, shared in shared_batches(view, encoded, batch_size, 1):
+            written = (
+                _continued(view, prefix, bucket, shared, tokens, finished)
+                if view.causal
+                else _filled(view, bucket)
+            )
+            for row, text in zip(bucket.index, written, strict=True):
+                texts[row] = text
+                yield row
+
+    for _ in progress(batches(), total=len(prompts)) if progress else batches():
+        pass
+    return texts
+
+
+def _filled(view: ModelView, bucket: Bucket) -> list[str]:
+    token, _ = view.vocabulary_summary(view.final_hidden(bucket.ids, bucket.position))
+    return [_text(view, [each]) for each in token.tolist()]
+
+
+def _continued(
+    view: ModelView,
+    prefix: SharedPrefix,
+    bucket: Bucket,
+    shared: int,
+    tokens: int,
+    finished: Callable[[str], bool],
+) -> list[str]:
+    rows = len(bucket.ids)
+    past = prefix.past(bucket.ids[:1, :shared], rows) if shared else DynamicCache(config=view.model.config)
+    end = view.tokenizer.eos_token_id
+    written: list[list[int]] = [[] for _ in range(rows)]
+    ended = [False] * rows
+    ids = bucket.ids[:, shared:]
+    for _ in range(tokens):
+        hidden = view.final_hidden(ids, ids.shape[1] - 1, past=past)
+        token, _ = view.vocabulary_summary(hidden)
+        for row, each in enumerate(token.tolist()):
+            if not ended[row]:
+                if each == end:
+                    ended[row] = True
+                else:
+                    written[row].append(each)
+                    ended[row] = finished(_text(view, written[row]))
+        if all(ended):
+            break
+        ids = token[:, None].to(bucket.ids)
+    return [_text(view, each) for each in written]
+
+
+def _text(view: ModelView, ids: list[int]) -> str:
+    return view.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -1,0 +1,50 @@
+"""Let a model answer the test prompts of a prompted run, and read its answers as numbers."""
+
+import pandas as pd
+from fourier_addition.error_distribution import error_counts
+from fourier_addition.job import job, mock_snakemake, pick_device, progress
+from fourier_addition.prompting import (
+    accuracy_entry,
+    answer_summary,
+    answer_table,
+    answer_tokens,
+    number_complete,
+)
+from fourier_addition.provenance import directory_of, provenance
+from fourier_addition.storage import read_json, write_json, write_parquet
+from fourier_addition.tasks import of_split
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("prompt", run="gpt2.4shot.seed0")
+
+with job(snakemake) as log:
+    from fourier_addition.models import greedy_texts, load_model
+
+    device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
+    params = snakemake.params
+    examples = of_split(pd.read_parquet(snakemake.input.prompts), "test")
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    texts = greedy_texts(
+        view,
+        examples["prompt"].tolist(),
+        tokens=params.tokens or answer_tokens(params.largest_answer),
+        batch_size=params.batch_size,
+        finished=number_complete,
+        progress=progress,
+    )
+    table = answer_table(examples, texts)
+    summary = answer_summary(table)
+    log.info("%s", summary)
+    write_parquet(table, snakemake.output.answers)
+    write_parquet(error_counts(table, snakemake.wildcards.run), snakemake.output.errors)
+    write_json(
+        {
+            "run": snakemake.wildcards.run,
+            "split": "test",
+            "shots": read_json(snakemake.input.shots),
+            "summary": summary,
+            "provenance": provenance(snakemake, device=device),
+        },
+        snakemake.output.summary,
+    )
+    write_json({"test": accuracy_entry(table)}, snakemake.output.accuracy)

@@ -1,0 +1,17 @@
+"""Put the same solved examples before every prompt of a task."""
+
+import pandas as pd
+from fourier_addition.job import job, mock_snakemake
+from fourier_addition.prompting import prompted_examples
+from fourier_addition.storage import write_json, write_parquet
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("solved_examples", run="gpt2.4shot.seed0")
+
+with job(snakemake) as log:
+    table, facts = prompted_examples(
+        pd.read_parquet(snakemake.input.dataset), form=snakemake.params.answer, **snakemake.params.shots
+    )
+    log.info("before every prompt: %r", facts["prefix"])
+    write_parquet(table, snakemake.output.prompts)
+    write_json(facts, snakemake.output.shots)

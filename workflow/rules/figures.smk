@@ -21,9 +21,8 @@ for family in sorted({view.family for view in VIEWS.values()}):
             "logs/figures/{figure}.log",
         wildcard_constraints:
             figure=alternatives(views_of(family)),
-        # Nothing may depend on a figure: groups of figures would wait for themselves.
         group:
-            "views"
+            lambda wildcards: views_group(VIEWS[wildcards.figure].inputs.values())
         conda:
             "../../envs/figures.yaml"
         resources:

@@ -189,23 +189,6 @@ def views_group(paths):
     return group
 
 
-def views_group(paths):
-    """Group of a figure or table that reads these files: views of one run share submissions.
-
-    So a run that fails holds back its own figures only. Nothing may depend on a figure or a table:
-    their groups would wait for themselves.
-    """
-    owners = {
-        Path(path).parts[2]
-        for value in paths
-        for path in ([value] if isinstance(value, str) else value)
-    }
-    group = "views-" + (owners.pop() if len(owners) == 1 else "of-several")
-    # How many share a submission is `group-components: views=N` of the profile for all these groups.
-    workflow.parent_groupids[group] = "views"
-    return group
-
-
 RANGES = {"all": None} | {
     layout.slug(name): span
     for name, span in config["ablations"]["digit_ranges"].items()

@@ -26,6 +26,7 @@ from fourier_addition.config import (
 from fourier_addition.digest import code_digest
 from fourier_addition.errors import UserError
 from fourier_addition.figures import views
+from fourier_addition.why_records import remember_code
 
 try:
     config = validated(config)
@@ -55,6 +56,9 @@ def alternatives(names):
 def digest(script):
     """Digest of a script and all local code that it reaches, the rule's `code` parameter."""
     try:
+        # The main process alone: jobs read the workflow too, many at a time.
+        if workflow.is_main_process:
+            remember_code(script, SCRIPTS)
         return code_digest(script, SCRIPTS)
     except UserError as error:
         raise WorkflowError(str(error)) from None

@@ -15,9 +15,10 @@ rule ablate:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
-        mem_mb=growing(4000),
-        runtime=240,
+        gpu=sized("ablate", "gpu"),
+        gpu_mem_mb=sized("ablate", "gpu_mem_mb"),
+        mem_mb=growing(sized("ablate", "mem_mb")),
+        runtime=sized("ablate", "runtime"),
     params:
         code=digest("ablate.py"),
         numbers=number_params,
@@ -47,9 +48,10 @@ rule sensitivity:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
-        mem_mb=growing(4000),
-        runtime=240,
+        gpu=sized("sensitivity", "gpu"),
+        gpu_mem_mb=sized("sensitivity", "gpu_mem_mb"),
+        mem_mb=growing(sized("sensitivity", "mem_mb")),
+        runtime=sized("sensitivity", "runtime"),
     params:
         code=digest("sensitivity.py"),
         task=lambda wildcards: config["tasks"][run_of(wildcards)["task"]],
@@ -92,8 +94,8 @@ rule table:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=growing(1000),
-        runtime=10,
+        mem_mb=growing(sized("table", "mem_mb")),
+        runtime=sized("table", "runtime"),
         view=1,
     params:
         code=digest("table.py"),

@@ -15,9 +15,10 @@ rule capture:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
-        mem_mb=growing(4000),
-        runtime=120,
+        gpu=sized("capture", "gpu"),
+        gpu_mem_mb=sized("capture", "gpu_mem_mb"),
+        mem_mb=growing(sized("capture", "mem_mb")),
+        runtime=sized("capture", "runtime"),
     params:
         code=digest("capture.py"),
         numbers=number_params,
@@ -44,9 +45,10 @@ rule readout_run:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
-        mem_mb=growing(4000),
-        runtime=30,
+        gpu=sized("readout_run", "gpu"),
+        gpu_mem_mb=sized("readout_run", "gpu_mem_mb"),
+        mem_mb=growing(sized("readout_run", "mem_mb")),
+        runtime=sized("readout_run", "runtime"),
     params:
         code=digest("readout_run.py"),
         numbers=number_params,
@@ -68,9 +70,10 @@ rule readout_model:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
-        mem_mb=growing(4000),
-        runtime=30,
+        gpu=sized("readout_model", "gpu"),
+        gpu_mem_mb=sized("readout_model", "gpu_mem_mb"),
+        mem_mb=growing(sized("readout_model", "mem_mb")),
+        runtime=sized("readout_model", "runtime"),
     params:
         code=digest("readout_model.py"),
         numbers=lambda wildcards: {

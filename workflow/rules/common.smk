@@ -26,6 +26,7 @@ from fourier_addition.config import (
 from fourier_addition.digest import code_digest
 from fourier_addition.errors import UserError
 from fourier_addition.figures import views
+from fourier_addition.sizing import Machine, estimate
 from fourier_addition.why_records import remember_code
 
 try:
@@ -191,6 +192,21 @@ def views_group(paths):
     # How many share a submission is `group-components: views=N` of the profile for all these groups.
     workflow.parent_groupids[group] = "views"
     return group
+
+
+# Without a GPU in reach a job needs no memory for CUDA, and its host's memory holds everything.
+MACHINE = Machine(gpu=submits_jobs or bool(workflow.global_resources.get("gpu").value))
+
+
+def sized(rule, what):
+    """Input function of a resource: what a job of a rule takes, by the sizes in the configuration."""
+
+    def amount(wildcards):
+        return estimate(config, rule, dict(wildcards.items()), MACHINE).resources()[
+            what
+        ]
+
+    return amount
 
 
 RANGES = {"all": None} | {

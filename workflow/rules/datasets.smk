@@ -9,8 +9,8 @@ rule dataset:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=growing(1000),
-        runtime=10,
+        mem_mb=growing(sized("dataset", "mem_mb")),
+        runtime=sized("dataset", "runtime"),
     params:
         code=digest("dataset.py"),
         task=lambda wildcards: {

@@ -26,8 +26,8 @@ for family in sorted({view.family for view in VIEWS.values()}):
         conda:
             "../../envs/figures.yaml"
         resources:
-            mem_mb=growing(2000),
-            runtime=10,
+            mem_mb=growing(sized("figure_", "mem_mb")),
+            runtime=sized("figure_", "runtime"),
             view=1,
         params:
             code=digest(f"figure_{family}.py"),

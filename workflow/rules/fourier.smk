@@ -12,8 +12,8 @@ rule lens:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=30,
+        mem_mb=growing(sized("lens", "mem_mb")),
+        runtime=sized("lens", "runtime"),
     params:
         code=digest("lens.py"),
     script:
@@ -34,8 +34,8 @@ rule spectra:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=60,
+        mem_mb=growing(sized("spectra", "mem_mb")),
+        runtime=sized("spectra", "runtime"),
     params:
         code=digest("spectra.py"),
         analysis={
@@ -61,8 +61,8 @@ rule embedding:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=growing(4000),
-        runtime=30,
+        mem_mb=growing(sized("embedding", "mem_mb")),
+        runtime=sized("embedding", "runtime"),
     params:
         code=digest("embedding.py"),
         analysis={

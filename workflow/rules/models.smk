@@ -14,7 +14,7 @@ rule fetch_model:
     conda:
         "../../envs/download.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=growing(sized("fetch_model", "mem_mb")),
     params:
         code=digest("fetch_model.py"),
         # Only what decides which weights are fetched: other keys of a model must not fetch it again.

@@ -21,6 +21,7 @@ rule ablate:
         runtime=sized("ablate", "runtime"),
     params:
         code=digest("ablate.py"),
+        weights=weights_of,
         numbers=number_params,
         tau=run_tau,
         range=lambda wildcards: RANGES[wildcards.range],
@@ -54,6 +55,7 @@ rule sensitivity:
         runtime=sized("sensitivity", "runtime"),
     params:
         code=digest("sensitivity.py"),
+        weights=weights_of,
         task=lambda wildcards: config["tasks"][run_of(wildcards)["task"]],
         task_name=lambda wildcards: run_of(wildcards)["task"],
         tau=run_tau,

@@ -21,6 +21,7 @@ rule capture:
         runtime=sized("capture", "runtime"),
     params:
         code=digest("capture.py"),
+        weights=weights_of,
         numbers=number_params,
         capture=config["capture"],
         # Solved examples are the same before all prompts of a prompted run: they are passed once.
@@ -51,6 +52,7 @@ rule readout_run:
         runtime=sized("readout_run", "runtime"),
     params:
         code=digest("readout_run.py"),
+        weights=weights_of,
         numbers=number_params,
         task=lambda wildcards: config["tasks"][run_of(wildcards)["task"]],
         task_name=lambda wildcards: run_of(wildcards)["task"],
@@ -76,6 +78,7 @@ rule readout_model:
         runtime=sized("readout_model", "runtime"),
     params:
         code=digest("readout_model.py"),
+        weights=weights_of,
         numbers=lambda wildcards: {
             key: config["embeddings"][wildcards.model][key]
             for key in ("numbers", "answer")

@@ -122,6 +122,13 @@ def number_params(wildcards):
     return {"numbers": task.numbers, "answer": task.answer}
 
 
+def weights_of(wildcards):
+    """Type and placement of a run's or a model's weights, where it is not trained."""
+    name = wildcards.get("model") or run_of(wildcards)["model"]
+    entry = config["models"][name]
+    return {"dtype": entry["precision"], "device_map": entry.get("device_map")}
+
+
 def prompts_of(wildcards):
     """Prompts of a run: its task's, with solved examples before them where the run is prompted."""
     if wildcards.run in PROMPTED:

@@ -71,6 +71,7 @@ rule prompt:
         runtime=240,
     params:
         code=digest("prompt.py"),
+        weights=weights_of,
         largest_answer=lambda wildcards: task_numbers(wildcards) - 1,
         tokens=lambda wildcards: run_of(wildcards).get("answer_tokens"),
         batch_size=config["capture"]["batch_size"],

@@ -23,7 +23,8 @@ with job(snakemake) as log:
     examples = of_split(pd.read_parquet(snakemake.input.dataset), settings["split"])
     if params.range is not None:
         examples = examples[in_digit_range(examples, *params.range, snakemake.wildcards.range)]
-    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device, **snakemake.params.weights)
+    view.on_one_device("Filters")
     space = tokenizer_number_space(view.tokenizer, params.numbers["answer"]).first(params.numbers["numbers"])
     readout = Readout(
         view.unembedding(space.ids).cpu().numpy(),

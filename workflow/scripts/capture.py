@@ -18,7 +18,7 @@ with job(snakemake):
     examples = pd.read_parquet(snakemake.input.dataset)
     first, end = snakemake.params.examples
     rows = examples[examples["split"] == settings["split"]].iloc[first:end]
-    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device, **snakemake.params.weights)
     space = tokenizer_number_space(view.tokenizer, numbers["answer"]).first(numbers["numbers"])
     arrays = capture(
         view,

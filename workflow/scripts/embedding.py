@@ -1,6 +1,7 @@
 """Spectrum, t-SNE map, clusters and probes of one number embedding."""
 
-from fourier_addition.embeddings import embedding_map, embedding_table
+import pandas as pd
+from fourier_addition.embeddings import MAP_COLUMNS, embedding_map, embedding_table, enough_for_map
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.probes import embedding_probes
 from fourier_addition.provenance import directory_of
@@ -10,17 +11,17 @@ from fourier_addition.storage import write_parquet
 if "snakemake" not in globals():
     snakemake = mock_snakemake("embedding", name="minilm")
 
-with job(snakemake):
+with job(snakemake) as log:
     analysis = snakemake.params.analysis
     readout = read_readout(directory_of(snakemake.input.readout, ".zarr"))
     rows = readout["input_embedding"].values
     write_parquet(embedding_table(rows, analysis), snakemake.output.spectrum)
-    clusters = embedding_map(
-        rows,
-        clusters=analysis["clusters"],
-        perplexity=analysis["perplexity"],
-        seed=analysis["seed"],
-    )
+    sizes = {key: analysis[key] for key in ("clusters", "perplexity")}
+    if enough_for_map(len(rows), **sizes):
+        clusters = embedding_map(rows, **sizes, seed=analysis["seed"])
+    else:
+        log.info("%d numbers are too few for a map and clusters (%s): that table is empty", len(rows), sizes)
+        clusters = pd.DataFrame(columns=list(MAP_COLUMNS))
     write_parquet(clusters, snakemake.output.clusters)
     probes = embedding_probes(rows, analysis["probe_moduli"], shuffles=20, seed=analysis["seed"])
     write_parquet(probes, snakemake.output.probes)

@@ -23,7 +23,7 @@ with job(snakemake) as log:
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     params = snakemake.params
     examples = of_split(pd.read_parquet(snakemake.input.prompts), "test")
-    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device, **snakemake.params.weights)
     texts = greedy_texts(
         view,
         examples["prompt"].tolist(),

@@ -14,7 +14,7 @@ with job(snakemake):
 
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     numbers = snakemake.params.numbers
-    view = load_model(directory_of(snakemake.input.model), device=device)
+    view = load_model(directory_of(snakemake.input.model), device=device, **snakemake.params.weights)
     space = tokenizer_number_space(view.tokenizer, numbers["answer"]).first(numbers["numbers"])
     arrays = write_readout(view, space.ids, snakemake.output.store)
     write_manifest(

@@ -16,7 +16,7 @@ with job(snakemake) as log:
 
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     numbers = snakemake.params.numbers
-    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device, **snakemake.params.weights)
     space = tokenizer_number_space(view.tokenizer, numbers["answer"]).first(numbers["numbers"])
     task = Task.from_config(snakemake.params.task_name, snakemake.params.task)
     a, b = snakemake.params.task["running_example"]

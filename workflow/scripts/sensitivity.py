@@ -20,7 +20,8 @@ with job(snakemake) as log:
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     params, settings = snakemake.params, snakemake.params.settings
     dataset = pd.read_parquet(snakemake.input.dataset)
-    view = load_model(directory_of(snakemake.input.checkpoint), device=device)
+    view = load_model(directory_of(snakemake.input.checkpoint), device=device, **snakemake.params.weights)
+    view.on_one_device("Filters")
     task = Task.from_config(params.task_name, params.task)
     grid = {name: list(values) for name, values in settings["grid"].items()}
     grid["answer"] = grid["answer"] or [task.answer]

@@ -46,6 +46,14 @@ def embedding_table(embedding: np.ndarray, analysis: Mapping[str, Any]) -> pd.Da
     )
 
 
+MAP_COLUMNS = ("number", "x", "y", "cluster")
+
+
+def enough_for_map(count: int, *, clusters: int, perplexity: float) -> bool:
+    """Whether so many numbers can be mapped by t-SNE and clustered; ten digits cannot."""
+    return count > max(clusters, perplexity)
+
+
 def embedding_map(embedding: np.ndarray, *, clusters: int, perplexity: float, seed: int) -> pd.DataFrame:
     """t-SNE map and k-means clusters of the number embedding (figure 5b).
 
@@ -56,7 +64,7 @@ def embedding_map(embedding: np.ndarray, *, clusters: int, perplexity: float, se
     from sklearn.manifold import TSNE
 
     count = len(embedding)
-    if count <= max(clusters, perplexity):
+    if not enough_for_map(count, clusters=clusters, perplexity=perplexity):
         raise UserError(
             f"{count} numbers are too few for {clusters} clusters (`analysis.clusters`) at "
             f"perplexity {perplexity} (`analysis.perplexity`)."

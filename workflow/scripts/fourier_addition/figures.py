@@ -179,6 +179,8 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
         for each in names:
             if each in config["runs"]:
                 check_number_tokens(config, each, f"figures.{name}.embeddings")
+            if kind in ("clusters", "embedding-and-clusters"):
+                _check_map(config, each, f"figures.{name}.embeddings")
         places = [instance(each, seed) if each in config["runs"] else each for each in names]
         shown += names
         options["names"] = names
@@ -194,6 +196,21 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
         **{key: config["analysis"][key] for key in ("basis", "tau", "cut", "norm", "average")},
     }
     return View(name, kind, inputs, options, caption)
+
+
+def _check_map(config: Mapping[str, Any], name: str, where: str) -> None:
+    """Refuse a map of a number embedding that has too few numbers for one."""
+    if name in config["embeddings"]:
+        count = config["embeddings"][name]["numbers"]
+    else:
+        count = task_of(config, config["runs"][name]["task"]).numbers
+    least = max(config["analysis"]["clusters"], config["analysis"]["perplexity"])
+    if count <= least:
+        raise UserError(
+            f"Config key `{where}`: '{name}' has {count} numbers, too few for a map with `analysis.clusters` "
+            f"and `analysis.perplexity` of up to {least:g}; show its spectrum (kind `embedding`) and its "
+            "probes (kind `probes`)."
+        )
 
 
 def _wanted(entry: Mapping[str, Any], name: str, key: str, why: str) -> Any:

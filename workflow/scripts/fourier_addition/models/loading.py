@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +26,34 @@ from fourier_addition.models.quiet import quiet
 from fourier_addition.models.view import ModelView
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DEVICE_MAPS = ("auto", "balanced", "sequential")
 GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
 def load_model(
-    directory: str | Path, *, device: str | torch.device = "cpu", dtype: str = "float32", seed: int = 0
+    directory: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    device_map: str | None = None,
+    seed: int = 0,
 ) -> ModelView:
     """Load configuration, safetensors weights and tokenizer from a directory; evaluation mode.
 
     dtype: "float32", "float16" or "bfloat16", the type of the weights in memory.
+    device_map: spreads the model over the visible GPUs as accelerate does ("auto", "balanced",
+        "sequential"); `device` is then where the embedding lies. None: all of it on `device`.
     seed: draws the head of a masked model whose file holds none (an encoder saved alone);
         the view names such parameters in `fresh_parameters`.
     Nothing is fetched and no code of the directory is run. Raises UserError when the
-    directory, its files, the family or the dtype will not do, and when weights of the
-    model's body are missing.
+    directory, its files, the family or the dtype will not do, when weights of the model's body
+    are missing, and when a spread model does not fit on the GPUs.
     """
     config, auto = _config(directory)
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not known; allowed are {', '.join(DTYPES)}.")
+    placed = {} if device_map is None else {"device_map": _device_map(device_map, device)}
     tokenizer = _tokenizer(directory)
     with _seeded(seed), quiet():
         try:
@@ -53,6 +63,7 @@ def load_model(
                 dtype=DTYPES[dtype],
                 use_safetensors=True,
                 output_loading_info=True,
+                **placed,
                 **LOCAL,
             )
         except (OSError, RuntimeError, SafetensorError) as error:
@@ -61,7 +72,31 @@ def load_model(
     body = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
     if body or (missing and not family_of(config).masked):
         raise UserError(f"The weights in {directory} lack {(body or missing)[0]}.")
-    return ModelView(model.eval().to(device), tokenizer, fresh_parameters=missing)
+    if placed:
+        _check_placed(model, directory, device)
+    else:
+        model = model.to(device)
+    return ModelView(model.eval(), tokenizer, fresh_parameters=missing)
+
+
+def _device_map(name: str, device: str | torch.device) -> str:
+    if name not in DEVICE_MAPS:
+        raise UserError(f"device_map {name!r} is not known; allowed are {', '.join(DEVICE_MAPS)}.")
+    if find_spec("accelerate") is None:
+        raise UserError(
+            "`device_map` spreads a model over GPUs with the package accelerate, which is not installed."
+        )
+    # without a GPU there is nothing to spread over
+    return name if torch.device(device).type == "cuda" else "cpu"
+
+
+def _check_placed(model: Any, directory: str | Path, device: str | torch.device) -> None:
+    places = {str(place) for place in getattr(model, "hf_device_map", {}).values()}
+    if torch.device(device).type == "cuda" and places & {"cpu", "disk", "meta"}:
+        raise UserError(
+            f"The model in {directory} does not fit on the GPUs of this job: use more of them, or a "
+            "`precision` of bfloat16 or float16."
+        )
 
 
 def scratch_model(directory: str | Path, *, seed: int, device: str | torch.device = "cpu") -> ModelView:

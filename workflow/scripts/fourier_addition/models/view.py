@@ -71,6 +71,18 @@ class ModelView:
         return self.embedding_parameter().device
 
     @property
+    def devices(self) -> set[str]:
+        """Every device that holds weights; several where the model is spread over GPUs."""
+        return {str(parameter.device) for parameter in self.model.parameters()}
+
+    def on_one_device(self, what: str) -> None:
+        """Raise UserError that names `what` when the model is spread over several devices."""
+        if len(self.devices) > 1:
+            raise UserError(
+                f"{what} need a model on one device; leave out `device_map`, or use a smaller `precision`."
+            )
+
+    @property
     def dtype(self) -> torch.dtype:
         """Type of the weights."""
         return self.embedding_parameter().dtype
@@ -158,7 +170,7 @@ class ModelView:
         """
         if not self.final_norm_gain_defined:
             return torch.ones(self.d_model, device=self.device)
-        return self.final_norm.weight.detach().float() + self._family.gain_offset
+        return self.final_norm.weight.detach().to(self.device, torch.float32) + self._family.gain_offset
 
     @property
     def final_norm_gain_defined(self) -> bool:
@@ -167,12 +179,12 @@ class ModelView:
 
     def unembedding(self, ids: Ids) -> torch.Tensor:
         """Rows of the unembedding W_U (section 2 of the paper), (number, d_model) float32, detached."""
-        return self._rows(self.unembedding_parameter(), ids).detach().float()
+        return self._rows(self.unembedding_parameter(), ids).detach().to(self.device, torch.float32)
 
     def unembedding_bias(self, ids: Ids) -> torch.Tensor | None:
         """Bias of the unembedding, (number,) float32, detached; None where there is none."""
         bias = self.model.get_output_embeddings().bias
-        return None if bias is None else self._rows(bias, ids).detach().float()
+        return None if bias is None else self._rows(bias, ids).detach().to(self.device, torch.float32)
 
     def input_embedding(self, ids: Ids) -> torch.Tensor:
         """Rows of the input embedding parameter, (number, d_model) float32, detached.
@@ -195,9 +207,10 @@ class ModelView:
         """
         hidden = self.normed(residual) if norm else residual
         head = self.model.get_output_embeddings()
-        logits = hidden.float() @ self._rows(head.weight, number_ids).float().T
+        hidden = hidden.float()
+        logits = hidden @ self._rows(head.weight, number_ids).to(hidden).T
         if head.bias is not None:
-            logits = logits + self._rows(head.bias, number_ids).float()
+            logits = logits + self._rows(head.bias, number_ids).to(hidden)
         return self._capped(logits)
 
     def vocabulary_summary(
@@ -215,9 +228,9 @@ class ModelView:
         total = torch.full(hidden.shape[:1], -torch.inf, device=hidden.device)
         for start in range(0, head.weight.shape[0], rows_at_once):
             part = slice(start, start + rows_at_once)
-            logits = hidden @ head.weight[part].float().T
+            logits = hidden @ head.weight[part].to(hidden).T
             if head.bias is not None:
-                logits = logits + head.bias[part].float()
+                logits = logits + head.bias[part].to(hidden)
             logits = self._capped(logits)
             value, index = logits.max(dim=-1)
             # strictly greater: of equal logits the smaller token id wins, as in one argmax

@@ -20,6 +20,9 @@ stops the workflow before any job, with one sentence that names it.
 | --- | --- |
 | `config.yaml` | the default: complete on a laptop, no model hub |
 | `local.yaml` | a Hugging Face directory of your own, as it comes |
+| `gpt2.yaml` | GPT-2-small from the model hub, one GPU |
+| `modern.yaml` | newer models as they come: embeddings, probes, answers with solved examples |
+| `paper.yaml` | every model, run, figure and table of the paper |
 | `schema.yaml` | every key, its default and its meaning |
 
 Use another file with `make CONFIG=path/to/file.yaml` or `snakemake --configfile path/to/file.yaml`.

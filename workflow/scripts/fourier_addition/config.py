@@ -77,12 +77,21 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _fill_defaults(value: Any, rules: Mapping[str, Any]) -> Any:
-    """Defaults of the schema, filled in at every depth."""
+    """Defaults of the schema, filled in at every depth, and the schema's keys in the schema's order.
+
+    Snakemake compares parameters as text, so neither the order in which a file has them nor a
+    default that it states may show.
+    """
     if isinstance(value, dict):
         properties = rules.get("properties", {})
-        for key, rule in properties.items():
-            if key not in value and "default" in rule:
-                value[key] = copy.deepcopy(rule["default"])
+        free = {key: item for key, item in value.items() if key not in properties}
+        known = {
+            key: value[key] if key in value else copy.deepcopy(rule["default"])
+            for key, rule in properties.items()
+            if key in value or "default" in rule
+        }
+        value.clear()
+        value.update({**known, **free})
         extra = rules.get("additionalProperties")
         for key, item in value.items():
             rule = properties.get(key, extra if isinstance(extra, dict) else {})

@@ -157,12 +157,13 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
             raise UserError(f"Config key `figures.{name}.run`: run '{run}' is trained, not prompted.")
         task = task_of(config, config["runs"][run]["task"])
         a, b = config["tasks"][task.name]["running_example"]
-        options |= {
+        facts = {
             "answer": int(task.apply(a, b)),
             "tau": tau_of(config, task.numbers),
             "numbers": task.numbers,
             "lens_norm": config["analysis"]["lens_norm"],
         }
+        options |= {key: facts[key] for key in _FACTS.get(kind, ())}
         shown = [run]
         inputs = {key: layout.run(instance(run, seed), file) for key, file in _ONE_RUN[kind].items()}
     if kind in NEEDS["runs"] + NEEDS["runs and embeddings"]:
@@ -193,8 +194,9 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
         "kind": kind,
         "shown": ", ".join(options["labels"].values()),
         "note": config["note"],
-        **{key: config["analysis"][key] for key in ("basis", "tau", "cut", "norm", "average")},
     }
+    if FAMILIES[kind] == "spectrum":
+        caption["basis"] = config["analysis"]["basis"]
     return View(name, kind, inputs, options, caption)
 
 
@@ -220,6 +222,20 @@ def _wanted(entry: Mapping[str, Any], name: str, key: str, why: str) -> Any:
 
 
 _OPTIONS = ("layers", "layer", "max_component", "top", "window")
+
+_FACTS: dict[str, tuple[str, ...]] = {
+    "lens-and-heatmaps": ("answer", "lens_norm"),
+    "lens": ("lens_norm",),
+    "heatmap": ("answer",),
+    "logits": ("answer",),
+    "example-spectrum": ("tau",),
+    "low-spectra": ("tau",),
+    "waves-band": ("tau",),
+    "single-component": ("numbers",),
+    "tau": ("tau",),
+    "periods": ("numbers",),
+}
+"""What a figure of one run is drawn with beside its table; anything more would redraw it for nothing."""
 
 
 _ONE_RUN: dict[str, dict[str, str]] = {

@@ -15,6 +15,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,6 +53,7 @@ class HubServer:
     revisions: owner/name -> the commit to serve it at; without one, a digest of the directory.
     gated: owner/name -> the only token that may read its files.
     ranges: whether storage honours Range; without, it sends the whole file.
+    pace: bytes a second at which storage sends; None sends at once.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class HubServer:
         revisions: Mapping[str, str] | None = None,
         gated: Mapping[str, str] | None = None,
         ranges: bool = True,
+        pace: float | None = None,
     ) -> None:
         self.repositories = {name: Path(directory) for name, directory in repositories.items()}
         self.revisions = {name: _commit(directory) for name, directory in self.repositories.items()}
         self.revisions.update(revisions or {})
         self.gated = dict(gated or {})
         self.ranges = ranges
+        self.pace = pace
         self.log: list[Request] = []
         self.faults: dict[str, list[_Fault]] = {}
         self.held, self.stopping = threading.Event(), threading.Event()
@@ -287,7 +291,12 @@ class _Handler(BaseHTTPRequestHandler):
             )
         )
         try:
-            self.wfile.write(body)
+            if filename and self.hub.pace:
+                for start in range(0, len(body), 2**17):
+                    self.wfile.write(body[start : start + 2**17])
+                    time.sleep(2**17 / self.hub.pace)
+            else:
+                self.wfile.write(body)
             self.wfile.flush()
             if fault and fault.hold:
                 self.hub.held.set()

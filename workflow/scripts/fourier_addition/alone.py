@@ -1,4 +1,7 @@
-"""One Snakemake at a time in a folder, by a lock that the kernel takes back when it dies."""
+"""Before jobs start: one Snakemake at a time in a folder, and folders that can be written to.
+
+The kernel takes the lock back when its process dies, so that nothing is left to be removed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import fcntl
 import os
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -43,11 +47,12 @@ def stay_alone(lock: str | Path) -> None:
     _held.append(file)
 
 
-def require_writable(*folders: str | Path) -> None:
-    """Raise UserError that names the first folder which exists and cannot be written to."""
-    for folder in map(Path, folders):
-        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+def require_writable(files: Iterable[str | Path]) -> None:
+    """Raise UserError that names the first folder in which one of `files` could not be made."""
+    for folder in sorted({Path(file).absolute().parent for file in files}):
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
             raise UserError(
-                f"The folder {folder.resolve()} cannot be written to: make it writable, or put a link to a "
-                "folder with room in its place; nothing was started."
+                f"The folder {there} cannot be written to: make it writable, or put a link to a folder "
+                "with room in its place; nothing was started."
             )

@@ -2,18 +2,32 @@
 
 import ast
 import re
+import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
-from fourier_addition.digest import SCRIPTS, reachable
+from fourier_addition.digest import SCRIPTS, code_digest, reachable
 from fourier_addition.figures import FAMILIES
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE_OF = {"sklearn": "scikit-learn", "yaml": "pyyaml", "matplotlib": "matplotlib"}
 ALIASES = {"matplotlib-base": "matplotlib"}
+ENVIRONMENTS = sorted(path.name for path in (ROOT / "envs").glob("*.yaml"))
+SCIENCE = {"numpy", "pandas", "scipy", "sklearn", "xarray", "zarr", "torch", "transformers", "matplotlib"}
+NEEDED_BY_CALL = {
+    "read_parquet": "pyarrow",
+    "to_parquet": "pyarrow",
+    "open_zarr": "zarr",
+    "to_zarr": "zarr",
+    "to_markdown": "tabulate",
+    "to_latex": "jinja2",
+    "read_excel": "openpyxl",
+}
+"""Packages that a call needs and no import names."""
 OPTIONAL = {"snakemake"}
 """Only for running a script by hand, where the workflow's own environment is at work."""
 
@@ -41,6 +55,15 @@ def requirements(environment: str) -> dict[str, Requirement]:
     return found
 
 
+def locked() -> dict[str, str]:
+    """Version of every package of the lock, and of torch, which is installed before it."""
+    lines = (ROOT / "requirements.lock").read_text().lower().splitlines()
+    versions = dict(line.split("==") for line in lines if "==" in line)
+    (versions["torch"],) = set(re.findall(r"torch==(\S+)", (ROOT / "Makefile").read_text()))
+    return versions
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """Top-level packages that one file imports, anywhere in it."""
     names = set()
@@ -52,9 +75,19 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+@cache
+def called(path: Path) -> set[str]:
+    """Names of the functions and methods that one file calls."""
+    calls = (node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    return {getattr(function, "attr", getattr(function, "id", "")) for function in calls}
+
+
 def imports(script: str) -> set[str]:
     """Third-party packages that a script and all local code it reaches import."""
     names = set().union(*(imported(path) for path in reachable(SCRIPTS / script)))
+    if names & {"pandas", "xarray"}:
+        calls = set().union(*(called(path) for path in reachable(SCRIPTS / script)))
+        names |= {NEEDED_BY_CALL[call] for call in calls & set(NEEDED_BY_CALL)}
     own = {"fourier_addition"} | {path.stem for path in SCRIPTS.glob("*.py")}
     return {PACKAGE_OF.get(n, n) for n in names - set(sys.stdlib_module_names) - own} - OPTIONAL
 
@@ -63,26 +96,57 @@ def test_there_are_rules():
     assert len(rule_environments()) > 20
 
 
+def test_every_environment_is_used():
+    assert {environment for _, environment in rule_environments()} == set(ENVIRONMENTS)
+
+
 @pytest.mark.parametrize(("script", "environment"), rule_environments())
 def test_environments_hold_what_scripts_import(script, environment):
     missing = imports(script) - set(requirements(environment))
-    # Guarded imports: torch where a device is picked, transformers and tokenizers for type hints.
-    if environment in ("analysis.yaml", "figures.yaml", "download.yaml"):
+    if environment != "torch.yaml":
+        # Of light scripts only `job` names torch, where a device is picked, which they do not call.
         missing -= {"torch"}
     assert missing == set()
 
 
-@pytest.mark.parametrize("environment", sorted(path.name for path in (ROOT / "envs").glob("*.yaml")))
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_environments_hold_nothing_that_no_script_imports(environment):
+    used = set().union(*(imports(script) for script, where in rule_environments() if where == environment))
+    # pip fetches wheels and installs torch; transformers uses accelerate to place a model's parts.
+    assert set(requirements(environment)) - used <= {"python", "pip", "accelerate"}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_environments_admit_the_locked_versions(environment):
-    locked = dict(
-        line.lower().split("==")
-        for line in (ROOT / "requirements.lock").read_text().splitlines()
-        if "==" in line
-    )
-    locked["torch"] = "2.13.0"
+    versions = locked()
     for name, requirement in requirements(environment).items():
         if name not in ("python", "pip"):
-            assert requirement.specifier.contains(locked[name]), (name, locked[name])
+            assert requirement.specifier, f"{name} has no range"
+            assert requirement.specifier.contains(versions[name]), (name, versions[name])
+    (python,) = re.findall(r'requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text())
+    assert Requirement(f"python{python}").specifier.contains("3.11")
+    assert requirements(environment)["python"].specifier.contains("3.11.9")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_no_environment_chooses_between_cpu_and_gpu_builds(environment):
+    """One file serves machines with and without a GPU: no build is named, torch comes through pip."""
+    parsed = yaml.safe_load((ROOT / "envs" / environment).read_text())
+    entries = [entry for entry in parsed["dependencies"] if isinstance(entry, str)]
+    through_pip = [
+        line for entry in parsed["dependencies"] if isinstance(entry, dict) for line in entry["pip"]
+    ]
+    assert parsed["channels"] == ["conda-forge", "nodefaults"]
+    for entry in entries:
+        # A third field, or a second "=", is a build string; a conda torch takes the host's kind.
+        assert re.fullmatch(r"[a-z0-9_.-]+( [<>=0-9.,]+)?", entry), entry
+        assert not re.match(r"(py)?torch|cuda|cudatoolkit|cpuonly|nvidia|libtorch|jax|tensorflow", entry), (
+            entry
+        )
+    for line in through_pip:
+        assert not line.startswith("-") and "+" not in line and "@" not in line and "nvidia" not in line, line
+    # Beside a pin file Snakemake leaves the pip section out.
+    assert not list((ROOT / "envs").glob("*.pin.txt"))
 
 
 def test_light_scripts_do_not_load_torch():
@@ -91,3 +155,36 @@ def test_light_scripts_do_not_load_torch():
         if environment != "torch.yaml":
             code = [path for path in reachable(SCRIPTS / script) if path.name != "job.py"]
             assert not {"torch", "transformers"} & set().union(*(imported(path) for path in code)), script
+
+
+def test_a_download_reaches_no_science():
+    files = [path for path in reachable(SCRIPTS / "fetch_model.py") if path.name != "job.py"]
+    names = {path.relative_to(SCRIPTS).parts[1] for path in files if path.parent != SCRIPTS}
+    assert names <= {"__init__.py", "errors.py", "storage.py", "sources"}
+    at_the_top = {
+        name for path in files for node in ast.parse(path.read_text()).body for name in _imported_by(node)
+    }
+    assert not at_the_top & SCIENCE
+    assert set(requirements("download.yaml")) == {"python", "pip", "huggingface_hub", "tqdm"}
+
+
+def _imported_by(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name.split(".")[0] for alias in node.names}
+    return {node.module.split(".")[0]} if isinstance(node, ast.ImportFrom) else set()
+
+
+def test_edits_of_the_science_fetch_no_model_again(tmp_path):
+    before = code_digest("fetch_model.py")
+    root = Path(shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__")))
+    reached = {path.relative_to(SCRIPTS) for path in reachable(SCRIPTS / "fetch_model.py")}
+    edited = [path for path in root.rglob("*.py") if path.relative_to(root) not in reached]
+    assert len(edited) > 50
+    for path in edited:
+        path.write_text(path.read_text() + "\nEDITED = 1\n")
+    assert code_digest("fetch_model.py", root) == before
+    # And the test can fail: an edit of what it does reach changes it.
+    again = Path(shutil.copytree(root, tmp_path / "again"))
+    with (again / "fourier_addition/sources/wheel.py").open("a") as file:
+        file.write("\nEDITED = 1\n")
+    assert code_digest("fetch_model.py", again) != before

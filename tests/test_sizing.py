@@ -155,8 +155,10 @@ def test_every_rule_has_an_estimate(micro):
     run = {"run": "mini.finetuned.seed0"}
     small = estimate(ranges, "ablate", {**run, "range": "low-ones"})
     assert small.written < 0.5 * estimate(ranges, "ablate", {**run, "range": "all"}).written
-    sharded = {**micro, "ablations": {**micro["ablations"], "shard": 2}}
-    assert 0 < estimate(sharded, "ablate", {**run, "range": "all"}).written <= small.written
+    sharded = {**micro, "ablations": {**micro["ablations"], "shard": 2, "batch_size": 2}}
+    shard = estimate(sharded, "ablate_shard", {**run, "range": "all", "shard": "0"})
+    whole = estimate(sharded, "join_ablation", {**run, "range": "all"})
+    assert 0 < shard.written < whole.written and whole.gpus == 0
     with pytest.raises(UserError, match="no_such_rule"):
         estimate(micro, "no_such_rule", {})
 

@@ -37,6 +37,69 @@ rule ablate:
         "../scripts/ablate.py"
 
 
+def ablation_shards(wildcards):
+    """Jobs that one ablation of a run is shared out to."""
+    return layout.ablation_shards(
+        config, run_of(wildcards)["task"], RANGES[wildcards.range]
+    )
+
+
+if config["ablations"]["shard"]:
+
+    ruleorder: join_ablation > ablate
+
+    use rule ablate as ablate_shard with:
+        output:
+            store=directory(layout.run("{run}", "ablation/{range}/shards/{shard}.zarr")),
+            manifest=layout.run("{run}", "ablation/{range}/shards/{shard}.json"),
+        log:
+            "logs/runs/{run}/ablate-{range}-{shard}.log",
+        resources:
+            gpu=sized("ablate_shard", "gpu"),
+            gpu_mem_mb=sized("ablate_shard", "gpu_mem_mb"),
+            mem_mb=growing(sized("ablate_shard", "mem_mb")),
+            runtime=sized("ablate_shard", "runtime"),
+        params:
+            part=lambda wildcards: [int(wildcards.shard), ablation_shards(wildcards)],
+            settings={
+                key: value
+                for key, value in config["ablations"].items()
+                if key not in (*ABLATION_STATISTICS, "bootstrap")
+            },
+
+    rule join_ablation:
+        input:
+            shards=lambda wildcards: [
+                layout.run(
+                    wildcards.run, f"ablation/{wildcards.range}/shards/{shard}.json"
+                )
+                for shard in range(ablation_shards(wildcards))
+            ],
+            dataset=prompts_of,
+        output:
+            store=directory(layout.run("{run}", "ablation/{range}/outcomes.zarr")),
+            manifest=layout.run("{run}", "ablation/{range}/outcomes.json"),
+            summary=layout.run("{run}", "ablation/{range}/summary.parquet"),
+            predictions=layout.run("{run}", "ablation/{range}/predictions.parquet"),
+        log:
+            "logs/runs/{run}/join-{range}.log",
+        wildcard_constraints:
+            range=alternatives(RANGES),
+        conda:
+            "../../envs/torch.yaml"
+        resources:
+            mem_mb=growing(sized("join_ablation", "mem_mb")),
+            runtime=sized("join_ablation", "runtime"),
+        params:
+            code=digest("join_ablation.py"),
+            range=lambda wildcards: RANGES[wildcards.range],
+            split=config["ablations"]["split"],
+            bootstrap=config["ablations"]["bootstrap"],
+            seed=config["analysis"]["seed"],
+        script:
+            "../scripts/join_ablation.py"
+
+
 rule sensitivity:
     input:
         checkpoint=layout.run("{run}", "checkpoint.json"),

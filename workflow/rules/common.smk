@@ -227,7 +227,15 @@ RANGES = {"all": None} | {
 }
 
 
-ABLATION_STATISTICS = ("unharmed", "harmed", "grid", "runs", "seed", "digit_ranges")
+ABLATION_STATISTICS = (
+    "unharmed",
+    "harmed",
+    "grid",
+    "runs",
+    "seed",
+    "digit_ranges",
+    "shard",
+)
 
 
 def run_tau(wildcards):

@@ -13,7 +13,7 @@ with job(snakemake) as log:
     from fourier_addition.ablation import Readout, run_conditions
     from fourier_addition.ablation.outcomes import write_outcomes
     from fourier_addition.ablation.statistics import summary_with_controls
-    from fourier_addition.ablation.study import study_conditions, study_predictions
+    from fourier_addition.ablation.study import shard_rows, study_conditions, study_predictions
     from fourier_addition.fourier import fourier_basis
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
@@ -34,10 +34,15 @@ with job(snakemake) as log:
     conditions = study_conditions(
         readout, view.n_layers, settings, tau=params.tau, cut=analysis["cut"], seed=analysis["seed"]
     )
+    encoded = view.encode(examples["prompt"].tolist())
+    part = params.get("part")
+    if part:
+        rows = shard_rows(encoded, settings["batch_size"], *part)
+        examples, encoded = examples.iloc[rows], [encoded[row] for row in rows]
     log.info("%d conditions x %d examples", len(conditions), len(examples))
     outcomes = run_conditions(
         view,
-        view.encode(examples["prompt"].tolist()),
+        encoded,
         space.ids,
         conditions,
         answers=examples["answer"].to_numpy(),
@@ -46,10 +51,13 @@ with job(snakemake) as log:
         prediction=settings["prediction"],
         progress=lambda done, total: log.info("%d of %d predictions", done, total),
     )
+    if part:
+        outcomes = outcomes.assign_coords(example=rows)
     arrays = write_outcomes(outcomes, examples, snakemake.output.store)
-    table = summary_with_controls(outcomes, seed=analysis["seed"], resamples=settings["bootstrap"])
-    write_parquet(table, snakemake.output.summary)
-    write_parquet(study_predictions(outcomes, examples), snakemake.output.predictions)
+    if not part:
+        table = summary_with_controls(outcomes, seed=analysis["seed"], resamples=settings["bootstrap"])
+        write_parquet(table, snakemake.output.summary)
+        write_parquet(study_predictions(outcomes, examples), snakemake.output.predictions)
     write_manifest(
         snakemake.output.manifest,
         snakemake.output.store,

@@ -242,7 +242,8 @@ def training_estimate(config: Mapping[str, Any], run: str, machine: Machine | No
     moved: weights, gradients and moments twice a step. Written: the checkpoint.
     """
     machine, entry = machine or Machine(), config["runs"][run]
-    shape = shape_of(config, entry["model"], entry.get("precision"))
+    # Models train in float32 unless the run says otherwise, whatever they are captured in.
+    shape = shape_of(config, entry["model"], entry.get("precision", "float32"))
     tokens, batch, epochs = tokens_of(config, run), entry["batch_size"], entry["epochs"]
     train, validation = (examples_of(config, entry["task"], s) for s in ("train", "validation"))
     frozen = shape.vocabulary * shape.width if entry["frozen_embedding"] else 0
@@ -472,14 +473,15 @@ def estimate(
             entry = config["runs"][name]
             return embedding_estimate(config, entry["model"], task_of(config, entry["task"]).numbers, machine)
         return embedding_estimate(config, name, config["embeddings"][name]["numbers"], machine)
-    if rule in ("ablate", "join_ablation"):
+    if rule in ("ablate", "ablate_shard", "join_ablation"):
         label = wildcards["range"]
         spans = {slug(name): span for name, span in config["ablations"]["digit_ranges"].items()}
         count = examples_of(config, entry["task"], config["ablations"]["split"])
         count = math.ceil(count * _pairs_inside(config, entry["task"], spans.get(label)))
-        if rule == "ablate":
-            shard = config["ablations"]["shard"]
-            return ablation_estimate(config, run, min(count, shard) if shard else count, machine)
+        if rule == "ablate_shard":
+            count = min(count, max(config["ablations"]["shard"], config["ablations"]["batch_size"]))
+        if rule != "join_ablation":
+            return ablation_estimate(config, run, count, machine)
         pairs = count * condition_counts(config, shape_of(config, entry["model"]).layers)[0]
         return replace(table_estimate(0, machine), host=BASES["table"] + 24 * pairs / MB, written=8 * pairs)
     if rule == "sensitivity":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from fourier_addition.errors import UserError
 from fourier_addition.storage import replacing
+
+CONDITION_COLUMNS = (
+    "condition",
+    "kind",
+    "band",
+    "module",
+    "layers",
+    "removed_components",
+    "rank",
+    "draw",
+    "control_of",
+    "value",
+)
+"""What a condition is, in the order of `run_conditions`."""
 
 
 def write_outcomes(outcomes: xr.Dataset, examples: pd.DataFrame, path: str | Path) -> dict[str, Any]:
@@ -30,3 +46,35 @@ def write_outcomes(outcomes: xr.Dataset, examples: pd.DataFrame, path: str | Pat
         str(name): {"dims": list(array.dims), "shape": list(array.shape), "dtype": str(array.dtype)}
         for name, array in outcomes.data_vars.items()
     }
+
+
+def read_outcomes(paths: Sequence[str | Path], examples: int) -> xr.Dataset:
+    """Outcomes that `write_outcomes` wrote in shards, as `run_conditions` returns them for all at once.
+
+    paths: stores, whose coordinate `example` says where among all the examples each one stands.
+    examples: how many there are in all. Returns prediction, loss (condition, example), in memory.
+    Raises UserError when examples are missing or twice there, or shards have other conditions.
+    """
+    shards = [xr.open_zarr(path, consolidated=False).load() for path in paths]
+    for path, shard in zip(paths, shards, strict=True):
+        for name in CONDITION_COLUMNS:
+            if not shard[name].variable.equals(shards[0][name].variable):
+                raise UserError(f"{path} has other conditions ({name}) than {paths[0]}.")
+    found = np.concatenate([shard["example"].to_numpy() for shard in shards])
+    order = np.argsort(found, kind="stable")
+    if not np.array_equal(found[order], np.arange(examples)):
+        raise UserError(
+            f"The {len(paths)} shards at {Path(paths[0]).parent} hold {len(found)} examples, "
+            f"{len(np.unique(found))} of them different, not each of the {examples} once."
+        )
+    first = shards[0]
+
+    def joined(name: str, axis: int) -> np.ndarray:
+        return np.concatenate([shard[name].to_numpy() for shard in shards], axis=axis).take(order, axis=axis)
+
+    return xr.Dataset(
+        {name: (first[name].dims, joined(name, 1), first[name].attrs) for name in ("prediction", "loss")},
+        coords={name: ("condition", first[name].to_numpy()) for name in CONDITION_COLUMNS}
+        | {"example": np.arange(examples), "answer": ("example", joined("answer", 0))},
+        attrs=first.attrs,
+    )

@@ -21,6 +21,8 @@ from fourier_addition.ablation.conditions import (
 )
 from fourier_addition.errors import UserError
 from fourier_addition.filters import component_of_period
+from fourier_addition.models import Encoded
+from fourier_addition.models.encoding import bucket
 
 
 def fitting_periods(readout: Readout, periods: Sequence[float], tolerance: float) -> list[float]:
@@ -61,6 +63,22 @@ def study_conditions(
     if settings["layers"]:
         conditions += layer_sweep(readout, n_layers, settings["bands"], tau, cut)
     return conditions
+
+
+def shard_rows(encoded: Sequence[Encoded], batch_size: int, part: int, parts: int) -> np.ndarray:
+    """Examples that one of several jobs takes: (row,) ascending indices into `encoded`.
+
+    Whole batches of `run_conditions`, in equal shares: a product of matrices may round differently
+    in a batch of another size, so only whole batches give the bits that one job would have given.
+    Raises UserError when there are fewer batches than parts.
+    """
+    order = sorted(range(len(encoded)), key=lambda row: encoded[row].ids)
+    batches = [found.index for found in bucket([encoded[row] for row in order], batch_size, "cpu")]
+    if not 0 <= part < parts <= len(batches):
+        raise UserError(f"Part {part} of {parts} cannot be taken from {len(batches)} batches.")
+    shares = np.array_split(np.arange(len(batches)), parts)
+    taken = np.concatenate([batches[number] for number in shares[part]])
+    return np.sort(np.asarray(order)[taken])
 
 
 def study_predictions(outcomes: xr.Dataset, examples: pd.DataFrame) -> pd.DataFrame:

@@ -103,9 +103,9 @@ def test_every_environment_is_used():
 @pytest.mark.parametrize(("script", "environment"), rule_environments())
 def test_environments_hold_what_scripts_import(script, environment):
     missing = imports(script) - set(requirements(environment))
-    if environment != "torch.yaml":
-        # Of light scripts only `job` names torch, where a device is picked, which they do not call.
-        missing -= {"torch"}
+    # Imported inside functions that these jobs do not call: `job.pick_device`, and the check of a
+    # Parquet input in `storage`, of which a download has none.
+    missing -= {"torch.yaml": set(), "download.yaml": {"torch", "pyarrow"}}.get(environment, {"torch"})
     assert missing == set()
 
 

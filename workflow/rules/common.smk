@@ -40,6 +40,7 @@ PROMPTED = [
     name for name, (run, _) in INSTANCES.items() if prompted(config["runs"][run])
 ]
 TRAINED = [name for name in INSTANCES if name not in PROMPTED]
+STACKED = [name for name, run in config["runs"].items() if run.get("stack_seeds")]
 PRETRAINED_MODELS = [
     name
     for name, entry in config["models"].items()
@@ -218,6 +219,36 @@ def sized(rule, what):
         ]
 
     return amount
+
+
+def training_inputs(run):
+    """What training a run reads."""
+    inputs = {
+        "model": layout.model(run["model"]) + ".json",
+        "dataset": layout.dataset(run["task"]),
+    }
+    if "embedding_from" in run:
+        inputs["donor"] = layout.model(run["embedding_from"]) + ".json"
+    return inputs
+
+
+def training_keys(run):
+    """What decides a run's weights: not what a figure calls it, nor its other seeds."""
+    return {key: value for key, value in run.items() if key not in ("label", "seeds")}
+
+
+def of_every_seed(run, file):
+    """One file of each seed of a run."""
+    return [
+        layout.run(instance(run, seed), file) for seed in config["runs"][run]["seeds"]
+    ]
+
+
+def stacked_size(run, what):
+    """What a job that trains all seeds of a run takes: that of one seed, for each."""
+    seeds = config["runs"][run]["seeds"]
+    one = estimate(config, "train", {"run": instance(run, seeds[0])}, MACHINE)
+    return one.resources()[what] * len(seeds)
 
 
 RANGES = {"all": None} | {

@@ -14,9 +14,10 @@ rule pretrain_model:
         "../../envs/torch.yaml"
     threads: 2
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=120,
+        gpu=sized("pretrain_model", "gpu"),
+        gpu_mem_mb=sized("pretrain_model", "gpu_mem_mb"),
+        mem_mb=growing(sized("pretrain_model", "mem_mb")),
+        runtime=sized("pretrain_model", "runtime"),
     params:
         code=digest("pretrain_model.py"),
         architecture=lambda wildcards: config["models"][wildcards.model]["architecture"],
@@ -29,8 +30,7 @@ rule pretrain_model:
 
 rule train:
     input:
-        model=lambda wildcards: layout.model(run_of(wildcards)["model"]) + ".json",
-        dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
+        unpack(lambda wildcards: training_inputs(run_of(wildcards))),
     output:
         directory=directory(layout.run("{run}", "checkpoint")),
         manifest=layout.run("{run}", "checkpoint.json"),
@@ -38,22 +38,54 @@ rule train:
         accuracy=layout.run("{run}", "accuracy.json"),
     log:
         "logs/runs/{run}/train.log",
+    wildcard_constraints:
+        run=alternatives(name for name in TRAINED if INSTANCES[name][0] not in STACKED),
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=600,
+        gpu=lambda wildcards: run_of(wildcards)["processes"],
+        gpu_mem_mb=sized("train", "gpu_mem_mb"),
+        mem_mb=growing(sized("train", "mem_mb")),
+        runtime=sized("train", "runtime"),
     params:
         code=digest("train.py"),
-        # What a figure calls a run, and its other seeds, do not change its weights.
-        run=lambda wildcards: {
-            key: value
-            for key, value in run_of(wildcards).items()
-            if key not in ("label", "seeds")
-        },
-        seed=lambda wildcards: INSTANCES[wildcards.run][1],
+        run=lambda wildcards: training_keys(run_of(wildcards)),
+        names=lambda wildcards: [wildcards.run],
+        seeds=lambda wildcards: [INSTANCES[wildcards.run][1]],
         numbers=task_numbers,
         answer=lambda wildcards: config["tasks"][run_of(wildcards)["task"]]["answer"],
     script:
         "../scripts/train.py"
+
+
+# Runs whose seeds train side by side: one job, the same files.
+for stacked in STACKED:
+
+    rule:
+        name:
+            f"train_stacked_{layout.slug(stacked).replace('-', '_')}"
+        input:
+            **training_inputs(config["runs"][stacked]),
+        output:
+            directory=[directory(path) for path in of_every_seed(stacked, "checkpoint")],
+            manifest=of_every_seed(stacked, "checkpoint.json"),
+            history=of_every_seed(stacked, "history.parquet"),
+            accuracy=of_every_seed(stacked, "accuracy.json"),
+        log:
+            f"logs/runs/{stacked}.train.log",
+        conda:
+            "../../envs/torch.yaml"
+        resources:
+            gpu=1,
+            gpu_mem_mb=stacked_size(stacked, "gpu_mem_mb"),
+            mem_mb=growing(stacked_size(stacked, "mem_mb")),
+            runtime=stacked_size(stacked, "runtime"),
+        params:
+            code=digest("train.py"),
+            run=training_keys(config["runs"][stacked]),
+            names=[instance(stacked, seed) for seed in config["runs"][stacked]["seeds"]],
+            seeds=config["runs"][stacked]["seeds"],
+            numbers=task_of(config, config["runs"][stacked]["task"]).numbers,
+            answer=config["tasks"][config["runs"][stacked]["task"]]["answer"],
+        script:
+            "../scripts/train.py"

@@ -13,7 +13,8 @@ if "snakemake" not in globals():
 with job(snakemake) as log:
     from fourier_addition.models import wrap
     from fourier_addition.models.miniature import miniature
-    from fourier_addition.training import TrainingSettings, fit_text
+    from fourier_addition.pretraining import fit_text
+    from fourier_addition.training import TrainingSettings
 
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     text = snakemake.params.pretraining
@@ -25,7 +26,11 @@ with job(snakemake) as log:
     )
     lines = packed(sentences, tokenizer, text["line"], wanted)
     settings = TrainingSettings(
-        epochs=1, learning_rate=text["learning_rate"], batch_size=text["batch_size"], seed=text["seed"]
+        epochs=1,
+        learning_rate=text["learning_rate"],
+        batch_size=text["batch_size"],
+        loss_on="line",
+        loss_over="vocabulary",
     )
     view = wrap(miniature(snakemake.params.architecture, tokenizer, text["seed"]).to(device), tokenizer)
     state = Path(snakemake.output.history).with_suffix(".state")
@@ -36,7 +41,9 @@ with job(snakemake) as log:
             log.info("step %d of %d, loss %.4f", step, text["steps"], loss)
 
     identity = {"params": dict(snakemake.params.items()), "device": device}
-    history = fit_text(view, lines, settings, state_file=state, identity=identity, on_step=report)
+    history = fit_text(
+        view, lines, settings, seed=text["seed"], state_file=state, identity=identity, on_step=report
+    )
     write_parquet(history, snakemake.output.history)
     with replacing(snakemake.output.directory) as temporary:
         view.save(temporary)

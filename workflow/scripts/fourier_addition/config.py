@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -73,6 +74,9 @@ def _sentence(error: ValidationError) -> str:
         bound = "at least" if rule == "minItems" else "at most"
         return f"{where} must have {bound} {error.validator_value} entries, not {len(value)}."
     described = error.schema.get("description", error.message)
+    if path[-1:] == ["key_variable"]:
+        # Not shown: it may be the key itself.
+        return f"{where} must be the name of an environment variable in capitals, never a key."
     return f"{where} is {value!r}, which does not fit: {described}"
 
 
@@ -116,6 +120,7 @@ def validated(raw: Mapping[str, Any]) -> dict[str, Any]:
     _check_models(config)
     _check_tasks(config)
     _check_runs(config)
+    _check_apis(config)
     _check_views(config)
     return config
 
@@ -263,6 +268,15 @@ def _check_runs(config: Mapping[str, Any]) -> None:
             raise UserError(
                 f"Config key `{where}.embedding` needs `start: scratch`: it replaces random rows."
             )
+        if "embedding_from" in run:
+            _known(run["embedding_from"], f"{where}.embedding_from", config["models"], "model")
+            if "embedding" not in run:
+                raise UserError(f"Config key `{where}.embedding_from` needs `embedding`, what is made of it.")
+        if run["stack_seeds"] and (run["processes"] > 1 or run["accumulate"] > 1 or len(run["seeds"]) < 2):
+            raise UserError(
+                f"Config key `{where}.stack_seeds` needs two seeds or more, and neither `processes` nor "
+                "`accumulate`."
+            )
         if run["loss_on"] == "line" and run["loss_over"] != "vocabulary":
             raise UserError(f"Config key `{where}.loss_over` must be vocabulary for `loss_on: line`.")
         needed, known = task_of(config, run["task"]).numbers, known_numbers(config, run["model"])
@@ -273,6 +287,41 @@ def _check_runs(config: Mapping[str, Any]) -> None:
                 f"number {known} is not one token of model '{run['model']}', which has 0..{known - 1}; "
                 "use a task with smaller operands, or `shots` to ask the model without training."
             )
+
+
+def _check_apis(config: Mapping[str, Any]) -> None:
+    for name, api in config["apis"].items():
+        where = f"apis.{name}"
+        address = urlsplit(api["base_url"])
+        if address.username or address.password or address.query or address.fragment:
+            # Not shown: it may be a secret.
+            raise UserError(
+                f"Config key `{where}.base_url` must not hold a user name, a password or a query; a key "
+                "comes from the environment variable that `key_variable` names."
+            )
+        for key in ("model", "messages", "prompt", "stream", "n", "best_of"):
+            if key in api["parameters"]:
+                raise UserError(f"Config key `{where}.parameters.{key}` is not allowed: it is set here.")
+        if "budget" in api:
+            if not (api["prices"]["prompt"] and api["prices"]["completion"]):
+                raise UserError(
+                    f"Config key `{where}.budget` needs `prices` of prompt and completion tokens to count "
+                    "against."
+                )
+            limits = {"max_tokens": 1} | api["parameters"]
+            if not any(limits.get(key) for key in ("max_tokens", "max_completion_tokens")):
+                raise UserError(
+                    f"Config key `{where}.budget` needs a limit on a reply's tokens: `parameters` takes "
+                    "`max_tokens` out and puts no `max_completion_tokens` in."
+                )
+    for name, run in config["api_runs"].items():
+        where = f"api_runs.{name}"
+        if "/" in name:
+            raise UserError(f"Config key `{where}`: the name of an API run has no '/' in it.")
+        _known(run["api"], f"{where}.api", config["apis"], "API")
+        _known(run["task"], f"{where}.task", config["tasks"], "task")
+        if run["system"] and config["apis"][run["api"]]["endpoint"] != "chat":
+            raise UserError(f"Config key `{where}.system` needs an API whose endpoint is chat.")
 
 
 def _check_views(config: Mapping[str, Any]) -> None:
@@ -291,11 +340,15 @@ def _check_views(config: Mapping[str, Any]) -> None:
             table["kind"] = "ablation"
         if "kind" not in table:
             raise UserError(f"Config key `{where}.kind` is missing: only `table-1` has one of its own.")
-        key = "runs" if table["kind"] in ("accuracy", "prompted") else "run"
+        key = "runs" if table["kind"] in ("accuracy", "prompted", "api") else "run"
         if key not in table:
             raise UserError(
                 f"Config key `{where}.{key}` is missing: a table of kind {table['kind']} needs it."
             )
+        if table["kind"] == "api":
+            for run in table["runs"]:
+                _known(run, f"{where}.runs", config["api_runs"], "API run")
+            continue
         for run in table["runs"] if key == "runs" else [table["run"]]:
             _known(run, f"{where}.{key}", config["runs"], "run")
             if key == "run":

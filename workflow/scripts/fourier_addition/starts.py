@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import nn
 
 from fourier_addition.errors import UserError
 from fourier_addition.models import ModelView, load_model, scratch_model
@@ -59,6 +60,49 @@ def donor_embedding(
     raise UserError(f"Embedding '{kind}' is not known; it is one of {', '.join(EMBEDDINGS)}.")
 
 
+def projection(width: int, target: int) -> np.ndarray:
+    """Fixed orthonormal map between widths, (width, target): its columns, or its rows, are orthonormal.
+
+    Drawn once for all from a seed of its own, so that every run projects a donor in the same way.
+    """
+    drawn = np.random.default_rng(0).standard_normal((max(width, target), min(width, target)))
+    basis = np.linalg.qr(drawn)[0]
+    return (basis if width >= target else basis.T).astype(np.float32)
+
+
+def foreign_embedding(
+    donor: torch.Tensor, own: torch.Tensor, number_ids: np.ndarray, scratch: torch.Tensor
+) -> torch.Tensor:
+    """Token embedding from scratch with the numbers' rows of another model.
+
+    donor: (number, d_donor) rows of the numbers. own: (number, d_model) the model's own pre-trained
+    rows, whose mean norm the donor's take, so that arms differ in directions alone. scratch:
+    (token, d_model). Another width is brought to d_model by `projection`.
+    """
+    rows = donor.float()
+    if rows.shape[1] != scratch.shape[1]:
+        rows = rows @ torch.from_numpy(projection(rows.shape[1], scratch.shape[1]))
+    out = scratch.clone()
+    ids = torch.as_tensor(number_ids, dtype=torch.long)
+    out[ids] = rows * (own.norm(dim=1).mean() / rows.norm(dim=1).mean())
+    return out
+
+
+def untie(view: ModelView, *, start: str, seed: int) -> None:
+    """Give a tied model an unembedding of its own.
+
+    start: `pretrained` copies the embedding, `scratch` draws it as the model's embedding is drawn.
+    """
+    head, embedding = view.model.get_output_embeddings(), view.embedding_parameter()
+    rows = embedding.detach().clone()
+    if start == "scratch":
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.randn(rows.shape, generator=generator) * view.model.config.initializer_range
+        rows = drawn.to(rows)
+    head.weight = nn.Parameter(rows)
+    view.model.config.tie_word_embeddings = False
+
+
 def start_model(
     directory: str,
     *,
@@ -69,14 +113,18 @@ def start_model(
     numbers: int,
     seed: int,
     device: str,
+    donor: str | None = None,
+    tied: bool | None = None,
 ) -> tuple[ModelView, NumberSpace]:
     """The model that a run trains from, and its number space.
 
     directory: a Hugging Face directory. start: `pretrained` keeps its weights, `scratch` draws all
     of them from the seed. embedding: with `scratch`, a key of `EMBEDDINGS` that replaces the token
-    embedding; tied models share it with the unembedding. frozen: it does not train.
-    form, numbers: answer form and size p of the number space. Raises UserError when the tokenizer
-    lacks a number, and for an unknown start or embedding.
+    embedding; tied models share it with the unembedding. donor: a directory whose numbers' rows the
+    embedding is made from, instead of the model's own. frozen: the embedding does not train.
+    tied: False unties the unembedding, which then trains; None leaves the model as it is.
+    form, numbers: answer form and size p of the number space. Raises UserError when a tokenizer
+    lacks a number, for an unknown start or embedding, and for a model that cannot be tied.
     """
     if start == "pretrained":
         view = load_model(directory, device=device)
@@ -85,12 +133,21 @@ def start_model(
     else:
         raise UserError(f"Start '{start}' is not known; it is one of pretrained, scratch.")
     space = tokenizer_number_space(view.tokenizer, form).first(numbers)
+    if tied and not view.tied:
+        raise UserError("`tied_embedding: true` cannot tie a model whose embeddings are two arrays.")
+    if tied is False and view.tied:
+        untie(view, start=start, seed=seed)
     if embedding is not None:
         if start != "scratch":
             raise UserError("`embedding` replaces the token embedding of a run from scratch only.")
-        donor = load_model(directory, device="cpu").embedding_parameter().detach().float()
+        pretrained = load_model(directory, device="cpu").embedding_parameter().detach().float()
         parameter = view.embedding_parameter()
-        replacement = donor_embedding(embedding, donor, space.ids, parameter.detach().cpu().float(), seed)
+        drawn = parameter.detach().cpu().float()
+        if donor is not None:
+            other = load_model(donor, device="cpu")
+            rows = other.input_embedding(tokenizer_number_space(other.tokenizer, form).first(numbers).ids)
+            pretrained = foreign_embedding(rows, pretrained[space.ids], space.ids, drawn)
+        replacement = donor_embedding(embedding, pretrained, space.ids, drawn, seed)
         with torch.no_grad():
             parameter.copy_(replacement.to(parameter))
     if frozen:

@@ -1,0 +1,133 @@
+"""Lines of a task as batches of one length, in an order that a seed and an epoch decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fourier_addition.models import ModelView
+from fourier_addition.models.encoding import Encoded
+from fourier_addition.models.gpt2 import SharedPrefixes
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Prompts and their answers: encoded (line,), answers (line,) int64 numbers."""
+
+    encoded: Sequence[Encoded]
+    answers: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+
+def lines_of(view: ModelView, examples: pd.DataFrame, split: str) -> Lines:
+    """The lines of one split of a dataset (columns prompt, answer, split)."""
+    rows = examples[examples["split"] == split]
+    return Lines(view.encode(rows["prompt"].tolist()), rows["answer"].to_numpy())
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's lines, for each of the seeds that train side by side.
+
+    ids: (seed, line, token) token ids. answers: (seed, line) numbers. position: where the answer is
+    read. shared: the tokens to compute, where there is one seed and its lines share prefixes.
+    """
+
+    ids: torch.Tensor
+    answers: torch.Tensor
+    position: int
+    shared: SharedPrefixes | None = None
+
+    @property
+    def lines(self) -> int:
+        """Lines a seed."""
+        return self.ids.shape[1]
+
+    def part(self, rows: slice) -> Batch:
+        """Some of the lines, without shared prefixes."""
+        return Batch(self.ids[:, rows], self.answers[:, rows], self.position)
+
+
+class LengthBuckets:
+    """Lines grouped by length and reading position, on one device: no batch needs padding.
+
+    share: find out which tokens of a batch its lines have in common from their start.
+    """
+
+    def __init__(self, lines: Lines, device: torch.device, *, share: bool = False) -> None:
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, (ids, position) in enumerate(lines.encoded):
+            groups.setdefault((len(ids), position), []).append(index)
+        self.device = device
+        self.positions, self.ids, self.answers, self.nodes = [], [], [], []
+        for (_, position), members in sorted(groups.items()):
+            ids = np.array([lines.encoded[index].ids for index in members])
+            self.positions.append(position)
+            self.ids.append(torch.from_numpy(ids).to(device))
+            self.answers.append(torch.tensor(lines.answers[members], device=device))
+            self.nodes.append(prefix_nodes(ids) if share else None)
+
+    def plan(self, size: int, seeds: Sequence[int], epoch: int) -> list[tuple[int, np.ndarray]]:
+        """Batches of one epoch: (group, rows (seed, line)).
+
+        Rows are drawn by (seed, epoch); the turn of the groups by the epoch alone, so that seeds
+        that train side by side always have lines of one length.
+        """
+        orders = [np.random.default_rng((seed, epoch)) for seed in seeds]
+        batches = []
+        for group, ids in enumerate(self.ids):
+            rows = np.stack([order.permutation(len(ids)) for order in orders])
+            batches += [(group, rows[:, start : start + size]) for start in range(0, len(ids), size)]
+        turns = np.random.default_rng((epoch,)).permutation(len(batches))
+        return [batches[turn] for turn in turns]
+
+    def in_order(self, size: int) -> Iterator[Batch]:
+        """Batches of all lines as they stand, for evaluation; one seed."""
+        for group, ids in enumerate(self.ids):
+            for start in range(0, len(ids), size):
+                yield self.batch(group, np.arange(start, min(start + size, len(ids)))[None])
+
+    def batch(self, group: int, rows: np.ndarray) -> Batch:
+        """The lines (seed, line) of one group."""
+        index = torch.from_numpy(rows).to(self.device)
+        shared = None
+        if self.nodes[group] is not None and len(rows) == 1:
+            shared = shared_prefixes(self.nodes[group][rows[0]], self.device)
+        return Batch(self.ids[group][index], self.answers[group][index], self.positions[group], shared)
+
+    def steps(self, size: int) -> int:
+        """Batches of one epoch."""
+        return sum(math.ceil(len(ids) / size) for ids in self.ids)
+
+    def tokens(self) -> np.ndarray:
+        """Ids of all tokens in the lines, ascending."""
+        return np.unique(np.concatenate([np.unique(ids.cpu().numpy()) for ids in self.ids]))
+
+
+def prefix_nodes(ids: np.ndarray) -> np.ndarray:
+    """Number of each token's line up to there: equal where lines are equal, (line, token).
+
+    ids: (line, token).
+    """
+    nodes = np.empty_like(ids)
+    parent = np.zeros(len(ids), dtype=np.int64)
+    for token in range(ids.shape[1]):
+        key = parent * (ids.max() + 1) + ids[:, token]
+        parent = np.unique(key, return_inverse=True)[1]
+        nodes[:, token] = parent + token * len(ids)
+    return nodes
+
+
+def shared_prefixes(nodes: np.ndarray, device: torch.device) -> SharedPrefixes:
+    """What a batch has to compute, from its lines' `prefix_nodes` (line, token)."""
+    _, first, node = np.unique(nodes.ravel(), return_index=True, return_inverse=True)
+    return SharedPrefixes(
+        torch.from_numpy(first).to(device), torch.from_numpy(node.reshape(nodes.shape)).to(device)
+    )

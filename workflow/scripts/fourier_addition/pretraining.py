@@ -1,0 +1,66 @@
+"""Next-token pre-training of a miniature model on generated text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fourier_addition.batches import Batch
+from fourier_addition.errors import UserError
+from fourier_addition.learners import learner_for
+from fourier_addition.models import ModelView
+from fourier_addition.resume import Resumable
+from fourier_addition.training import TrainingSettings, clip_gradients, optimizer_for
+
+
+def fit_text(
+    view: ModelView,
+    lines: np.ndarray,
+    settings: TrainingSettings,
+    *,
+    seed: int = 0,
+    state_file: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> pd.DataFrame:
+    """Pre-train a causal model on lines (line, token) of text by next-token prediction.
+
+    One pass over the lines; `settings.epochs` is not used. Returns step, loss.
+    Raises UserError when the lines fill no batch and when the loss is no longer finite.
+    """
+    stream = torch.as_tensor(lines, dtype=torch.long, device=view.device)
+    steps = len(stream) // settings.batch_size
+    if steps < 1:
+        raise UserError(f"{len(stream)} lines of pre-training text do not fill one batch.")
+    torch.manual_seed(seed)
+    # The "numbers" are all tokens here, so that a line's last token is like any other.
+    learner = learner_for([view], np.arange(view.vocab_size), "line", "vocabulary")
+    optimizer = optimizer_for(learner, settings)
+    who = {"settings": settings.identity(), "seed": seed, **(identity or {})}
+    resumable = Resumable(state_file, who, settings.save_seconds)
+    progress = resumable.load(learner, optimizer)
+    history: list[dict[str, float]] = progress["history"] if progress else []
+    learner.train()
+    for step in range(len(history), steps):
+        text = stream[step * settings.batch_size : (step + 1) * settings.batch_size]
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * (1 - step / steps)
+        optimizer.zero_grad(set_to_none=True)
+        loss = learner(Batch(text[None, :, :-1], text[None, :, -1], text.shape[1] - 2)).sum()
+        loss.backward()
+        if settings.clip:
+            clip_gradients(optimizer, settings.clip)
+        optimizer.step()
+        history.append({"step": step + 1, "loss": loss.item()})
+        if not np.isfinite(history[-1]["loss"]):
+            raise UserError(f"The pre-training loss is not finite at step {step + 1}: lower `learning_rate`.")
+        on_step(step + 1, history[-1]["loss"])
+        if resumable.due():
+            resumable.save(learner, optimizer, history=history)
+    view.model.eval()
+    return pd.DataFrame(history)

@@ -11,8 +11,8 @@ from fourier_addition.figures import views
 from fourier_addition.models import greedy_texts, wrap
 from fourier_addition.numbers import tokenizer_number_space
 from fourier_addition.probes import embedding_probes
-from fourier_addition.prompting import answer_summary, answer_table, answer_tokens, number_complete
-from fourier_addition.tasks import Task, dataset
+from fourier_addition.prompting import answer_summary, answer_table, number_complete
+from fourier_addition.tasks import Task, answer_tokens, dataset
 from study import ROOT
 from tiny import tiny_config
 from tokenizers import Regex, Tokenizer, decoders

@@ -19,13 +19,12 @@ from fourier_addition.prompting import (
     accuracy_entry,
     answer_summary,
     answer_table,
-    answer_tokens,
     number_complete,
     parsed_number,
     prompted_examples,
 )
 from fourier_addition.storage import read_manifest
-from fourier_addition.tasks import Task, dataset
+from fourier_addition.tasks import Task, answer_tokens, dataset
 from fourier_addition.verify import verify
 from study import ROOT, copy_of_the_tree, snakemake
 from tiny import number_ids, tiny_model

@@ -19,8 +19,8 @@ rule solved_examples:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(sized("solved_examples", "mem_mb")),
+        runtime=sized("solved_examples", "runtime"),
     params:
         code=digest("solved_examples.py"),
         shots=shots_params,
@@ -41,8 +41,8 @@ rule adopt_model:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(sized("adopt_model", "mem_mb")),
+        runtime=sized("adopt_model", "runtime"),
     params:
         code=digest("adopt_model.py"),
     script:
@@ -66,9 +66,10 @@ rule prompt:
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=1,
-        mem_mb=4000,
-        runtime=240,
+        gpu=sized("prompt", "gpu"),
+        gpu_mem_mb=sized("prompt", "gpu_mem_mb"),
+        mem_mb=growing(sized("prompt", "mem_mb")),
+        runtime=sized("prompt", "runtime"),
     params:
         code=digest("prompt.py"),
         weights=weights_of,

@@ -7,12 +7,11 @@ from fourier_addition.prompting import (
     accuracy_entry,
     answer_summary,
     answer_table,
-    answer_tokens,
     number_complete,
 )
 from fourier_addition.provenance import directory_of, provenance
 from fourier_addition.storage import read_json, write_json, write_parquet
-from fourier_addition.tasks import of_split
+from fourier_addition.tasks import answer_tokens, of_split
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("prompt", run="gpt2.4shot.seed0")

@@ -37,11 +37,6 @@ def number_complete(text: str) -> bool:
     return bool(re.match(r"\s*(?:-?\d[\d,]*[^\d,]|-?[^\s\d-])", text))
 
 
-def answer_tokens(largest_answer: int) -> int:
-    """Tokens that are enough for any answer: one a digit, one for a space, one that ends the number."""
-    return len(str(largest_answer)) + 2
-
-
 def prompted_examples(
     examples: pd.DataFrame, *, shots: int, seed: int, form: str, separator: str
 ) -> tuple[pd.DataFrame, dict[str, Any]]:

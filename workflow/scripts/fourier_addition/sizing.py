@@ -25,7 +25,7 @@ from typing import Any
 from fourier_addition.config import task_of
 from fourier_addition.errors import UserError
 from fourier_addition.layout import slug
-from fourier_addition.tasks import CUES
+from fourier_addition.tasks import CUES, answer_tokens
 
 MB = 10**6
 BASES = {"table": 200, "figure": 260, "torch": 510}
@@ -314,6 +314,28 @@ def capture_estimate(
     )
 
 
+def prompt_estimate(config: Mapping[str, Any], run: str, machine: Machine | None = None) -> Estimate:
+    """Answers of t tokens to n test prompts: 2 P (T + t) n operations, the weights moved once a token and
+    batch.
+
+    GPU: weights, a pass, and the keys and values of a batch (2 T L d w B).
+    """
+    machine, entry = machine or Machine(), config["runs"][run]
+    shape, tokens = shape_of(config, entry["model"]), tokens_of(config, run)
+    answer = entry.get("answer_tokens") or answer_tokens(task_of(config, entry["task"]).largest_answer)
+    count, batch = examples_of(config, entry["task"], "test"), config["capture"]["batch_size"]
+    cache = 2 * (tokens + answer) * shape.layers * shape.width * shape.weight_bytes * batch
+    return _torch(
+        shape,
+        machine,
+        2 * shape.parameters * (tokens + answer) * count,
+        host=0,
+        gpu=cache + _pass_bytes(shape, batch, tokens),
+        moved=shape.weights * math.ceil(count / batch) * answer,
+        written=500 * count,
+    )
+
+
 def readout_estimate(
     config: Mapping[str, Any], model: str, numbers: int, machine: Machine | None = None
 ) -> Estimate:
@@ -456,6 +478,13 @@ def estimate(
     if rule == "capture":
         count = examples_of(config, entry["task"], config["capture"]["split"])
         return capture_estimate(config, run, min(count, config["capture"]["shard"]), machine)
+    if rule == "prompt":
+        return prompt_estimate(config, run, machine)
+    if rule == "solved_examples":
+        split = config["tasks"][entry["task"]]["fractions"][0]
+        return table_estimate(math.ceil(examples_of(config, entry["task"], "train") / split), machine)
+    if rule == "adopt_model":
+        return table_estimate(0, machine)
     if rule == "readout_run":
         return readout_estimate(config, entry["model"], task_of(config, entry["task"]).numbers, machine)
     if rule == "readout_model":

@@ -188,3 +188,8 @@ def few_shot_prefix(
     space = " " if form == "space" else ""
     lines = [f"{row.prompt}{space}{row.answer}" for row in drawn.itertuples()]
     return "".join(line + separator for line in lines), drawn["example"].tolist()
+
+
+def answer_tokens(largest_answer: int) -> int:
+    """Tokens that are enough for any answer: one a digit, one for a space, one that ends the number."""
+    return len(str(largest_answer)) + 2

@@ -277,6 +277,8 @@ def run_tau(wildcards):
 def table_inputs(wildcards):
     """What a table reads, by its kind."""
     table = config["tables"][wildcards.table]
+    if table["kind"] == "api":
+        return [layout.api_run(run, "accuracy.json") for run in table["runs"]]
     if table["kind"] in ("accuracy", "prompted"):
         file = "accuracy.json" if table["kind"] == "accuracy" else "answers.json"
         return [

@@ -1,9 +1,11 @@
 """Table 1, its conclusions under every reading, the accuracy of runs, or the answers of prompted ones."""
 
 import re
+from pathlib import Path
 
 import pandas as pd
 from fourier_addition.accuracy import accuracy_table, by_run
+from fourier_addition.api.summary import HEADINGS, api_table
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.prompting import prompted_table
 from fourier_addition.storage import read_json
@@ -75,10 +77,15 @@ def prompted(paths: list[str]) -> dict:
     return {"table": table, "headings": headings, "rows": rows, "text_columns": 1}
 
 
+def api(paths: list[str]) -> dict:
+    table, rows = api_table({Path(path).parent.name: read_json(path) for path in paths})
+    return {"table": table, "headings": HEADINGS, "rows": rows, "text_columns": 1}
+
+
 with job(snakemake):
     kind, inputs = snakemake.params.kind, list(snakemake.input)
-    if kind in ("accuracy", "prompted"):
-        made = {"accuracy": accuracy, "prompted": prompted}[kind](inputs)
+    if kind in ("accuracy", "prompted", "api"):
+        made = {"accuracy": accuracy, "prompted": prompted, "api": api}[kind](inputs)
     else:
         made = {"ablation": ablation, "sensitivity": sensitivity}[kind](inputs[0])
     table = made.pop("table")

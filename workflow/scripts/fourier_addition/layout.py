@@ -30,6 +30,11 @@ def run(name: str, file: str) -> str:
     return f"{RESULTS}/runs/{name}/{file}"
 
 
+def api_run(name: str, file: str) -> str:
+    """A file of one run of a model behind an API."""
+    return f"{RESULTS}/api/{name}/{file}"
+
+
 def embedding(name: str, file: str) -> str:
     """A file about one number embedding: of a model, or of a run's instance."""
     return f"{RESULTS}/embeddings/{name}/{file}"

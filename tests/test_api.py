@@ -249,6 +249,14 @@ def test_a_missing_key_is_named(monkeypatch):
     assert key_from_environment(None) is None
 
 
+@pytest.mark.parametrize(("base", "warned"), [("http://api.invalid/v1", True), ("http://127.0.0.1:9", False)])
+def test_a_key_that_would_travel_in_the_clear_is_warned_of(tmp_path, caplog, base, warned):
+    request = api_request("2 + 2", base_url=base, model="m", endpoint="chat")
+    with Journal(tmp_path / "none.jsonl") as journal, pytest.raises(UserError, match="no connection"):
+        query([request], journal, key=KEY, key_variable="TEST_KEY", transport=Transport(retries=0))
+    assert ("without encryption" in caplog.text) == warned and KEY not in caplog.text
+
+
 # Sending
 
 

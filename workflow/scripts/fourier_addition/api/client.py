@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -88,6 +89,8 @@ def query(
     that, requests under way are waited for and their answers kept: calling again sends the missing ones.
     """
     todo = {each.digest: each for each in requests if each.digest not in journal.answers}
+    for host in {urlsplit(each.url).hostname for each in todo.values() if key and _in_the_clear(each.url)}:
+        logger.warning("the key in %s goes to %s without encryption: http, not https", key_variable, host)
     sender = _Sender(
         deque(todo.values()),
         journal,
@@ -99,6 +102,11 @@ def query(
     )
     asyncio.run(sender.run())
     return sender.tally
+
+
+def _in_the_clear(url: str) -> bool:
+    address = urlsplit(url)
+    return address.scheme == "http" and address.hostname not in ("localhost", "127.0.0.1", "::1")
 
 
 class _Sender:

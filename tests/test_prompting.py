@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.figures import views
 from fourier_addition.models import ModelView, greedy_texts
 from fourier_addition.models.sharing import common_length
+from fourier_addition.plots.errors import plot_errors
 from fourier_addition.prompting import (
     accuracy_entry,
     answer_summary,
@@ -107,6 +109,10 @@ def test_the_summary_counts_errors_and_unread_answers(examples):
     facts = error_facts(table, "x").set_index("name")["value"]
     assert facts["answers that are no number"] == 1 / 8
     assert facts["errors that are multiples of 10"] == 3 / 5
+    huge = error_counts(answer_table(rows.iloc[:2], ["123456789012345", "1"]), "x")
+    figure, drawn = plot_errors(huge, limit=21)
+    assert drawn["error"].abs().max() <= 21
+    plt.close(figure)
     right = answer_summary(answer_table(rows, [str(n) for n in answers]))
     assert right["accuracy"]["share"] == 1 and right["multiples_of_10"]["share"] is None
     with pytest.raises(UserError, match="1 answers to 8 examples"):

@@ -38,6 +38,8 @@ with job(snakemake):
         pd.concat(error_counts(rows, name) for name, rows in shown.items()),
         facts=pd.concat(error_facts(rows, name) for name, rows in shown.items()),
         names=labels,
+        # A number that a model writes may have any length; beyond the number space it is only counted.
+        limit=options["numbers"] if kind == "prompted-errors" else None,
         note=options["note"],
     )
     save(figure, drawn, snakemake.output.pdf.removesuffix(".pdf"))

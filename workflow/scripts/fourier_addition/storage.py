@@ -244,13 +244,17 @@ def require_whole_store(directory: str | Path) -> None:
     }
     problems = _differences(directory, read_manifest(manifest)["files"], found, "bytes")
     if problems:
-        raise UserError(_remake(problems, directory))
+        raise UserError(_remake(problems, manifest))
 
 
-def _remake(problems: list[str], damaged: Path) -> str:
-    """One sentence: the first problem, how many more there are, and the way out."""
+def _remake(problems: list[str], named: Path) -> str:
+    """One sentence: the first problem, how many more there are, and the way out.
+
+    named: what later jobs take as their input, so that Snakemake makes it anew when it is missing; of
+    a folder that is its manifest.
+    """
     more = f" (and {len(problems) - 1} more of its files)" if len(problems) > 1 else ""
-    return f"{problems[0].rstrip('.')}{more}; delete {damaged} and start again, which makes it anew."
+    return f"{problems[0].rstrip('.')}{more}; delete {named} and start again, which makes it anew."
 
 
 def require_whole(path: str | Path) -> None:
@@ -269,7 +273,7 @@ def require_whole(path: str | Path) -> None:
         if isinstance(content, dict) and content.get("manifest") == MANIFEST_VERSION:
             problems = verify_manifest(path)
             if problems:
-                raise UserError(_remake(problems, path.parent / content["directory"]))
+                raise UserError(_remake(problems, path))
     elif path.suffix == ".parquet":
         # Costs a quarter of a second to import, and only jobs with tables need it.
         import pyarrow.parquet

@@ -91,6 +91,16 @@ submits_jobs = workflow.remote_exec or workflow.resource_settings.nodes is not N
 if not submits_jobs and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", visible_gpus())
 
+# A submitted job reads the workflow again, without the limits that its Snakemake was given: it must
+# not ask for GPUs that it was not granted, and draws two views of its group at a time.
+GPU_LIMIT = "FOURIER_ADDITION_GPU_LIMIT"
+if workflow.remote_exec and GPU_LIMIT in os.environ:
+    workflow.register_resource("gpu", int(os.environ[GPU_LIMIT]))
+elif submits_jobs and "gpu" in workflow.global_resources:
+    os.environ[GPU_LIMIT] = str(workflow.global_resources["gpu"].value)
+if submits_jobs and "view" not in workflow.global_resources:
+    workflow.register_resource("view", 2)
+
 
 def run_of(wildcards):
     """Configuration of the run that a `run` wildcard names."""

@@ -116,7 +116,7 @@ def disturbed(cluster, tmp_path_factory):
     outputs = ("checkpoint", "checkpoint.json", "history.parquet", "accuracy.json")
     left = [name for name in outputs if (folder / "results/runs/mini.scratch.seed0" / name).exists()]
     made = [target for target in TARGETS if (folder / target).exists()]
-    second = cluster.snakemake(folder, *TARGETS, "--retries", "0")
+    second = cluster.snakemake(folder, *TARGETS, "--retries", "0", "--resources", "gpu=0")
     return {
         "folder": folder,
         "first": first,
@@ -164,6 +164,15 @@ def test_a_rerun_completes_and_nothing_is_done_twice(cluster, disturbed):
     # Slurm's own logs of jobs that went well are gone, the jobs' logs are there.
     assert len(list(folder.glob("logs/slurm/**/*.log"))) == 1
     assert len([path for path in folder.glob("logs/**/*.log") if "slurm" not in path.parts]) == 8
+
+
+@needs_slurm
+def test_without_gpus_every_job_goes_where_there_are_none(cluster, disturbed):
+    (train,) = [
+        number for number, name in submitted(disturbed["second"]).items() if name.startswith("rule_train/")
+    ]
+    assert cluster.ended()[train]["Partition"] == "cpu"
+    assert "gpu" not in cluster.call("scontrol", "show", "job", train)
 
 
 @needs_slurm

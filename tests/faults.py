@@ -1,0 +1,301 @@
+"""A study to be hurt, jobs killed at random moments, and disks that are full or read-only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from study import SNAKEMAKE, copy_of_the_tree, replace
+
+STAGES = {
+    "fetch_model": "download",
+    "pretrain_model": "pre-training",
+    "train": "training",
+    "capture": "capture",
+    "ablate": "ablation",
+    "figure": "plotting",
+}
+"""What a script (for figures: the first word of its name) is a stage of."""
+STATES = {"pre-training": "models/mini.history.state", "training": "runs/*/history.state"}
+"""Where the stages that resume keep their state, below `results/`."""
+PROGRESS = {
+    "pre-training": ("models/mini.log", (r"step (\d+) of", 50)),
+    "training": ("runs/*/train.log", (r"epoch (\d+):", 1)),
+}
+"""Stage -> (its logs below `logs/`, (what its progress looks like, where that begins))."""
+KINDS = ("job", "group", "job", "snakemake", "job")
+"""What is killed in turn: the job's process, Snakemake's process group, Snakemake alone."""
+REPOSITORY = "somebody/model"
+TARGETS = ("all", "results/models/fetched.json")
+PATIENCE = 900
+
+
+def study_to_hurt(folder: Path, revision: str | None = None) -> Path:
+    """The micro study, long enough to be killed in the middle, with a lens and perhaps a fetched model.
+
+    revision: of the model on a hub that serves REPOSITORY; without one there is no fetched model.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copy_of_the_tree(folder, "micro")
+    path = folder / "config/config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["pretraining"]["numerals"]["steps"] = 150
+    for run in config["runs"].values():
+        run["epochs"] = 25
+    config["figures"]["lens"] = {"kind": "lens", "run": "mini.finetuned"}
+    if revision is not None:
+        config["models"]["fetched"] = {"sources": [{"hub": REPOSITORY, "revision": revision}]}
+        config["embeddings"] = {"fetched": {"numbers": 17, "label": "fetched"}}
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    # A state is saved once a minute; here it has to be there within a second.
+    replace(
+        folder / "workflow/scripts/fourier_addition/training.py",
+        "save_seconds: float = 60.0",
+        "save_seconds: float = 0.1",
+    )
+    return folder
+
+
+def jobs_below(snakemake: psutil.Process) -> dict[int, str]:
+    """Script jobs of a running Snakemake: process id -> stage."""
+    found = {}
+    with contextlib.suppress(psutil.Error):
+        for child in snakemake.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                script = re.search(r"\.snakemake/scripts/\w+\.(\w+)\.py", " ".join(child.cmdline()))
+                name = script[1] if script else ""
+                stage = STAGES.get(name) or STAGES.get(name.split("_")[0])
+                if stage:
+                    found[child.pid] = stage
+    return found
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and no mere zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Everything that only a job at work should have below a study's results and caches."""
+    names = ("*.partial", ".*.fetch", "*.state", "*.incomplete", "*.tmp")
+    return sorted(path for name in names for path in folder.rglob(name) if ".snakemake" not in path.parts)
+
+
+@dataclass
+class Killer:
+    """Runs a study to its end through kills at random moments.
+
+    seed: of the moments. seconds: stage -> how long its jobs take when nobody kills them.
+    each: kills of every stage. counts: (stage, kind) -> kills so far. starts: of Snakemake.
+    resumed: stages whose jobs were seen to go on from a saved state.
+    """
+
+    folder: Path
+    environment: Mapping[str, str]
+    seconds: Mapping[str, float]
+    seed: int
+    each: int = 5
+    counts: Counter = field(default_factory=Counter)
+    starts: int = 0
+    resumed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+
+    def killed(self, stage: str) -> int:
+        """Kills of one stage, of every kind."""
+        return sum(count for (name, _), count in self.counts.items() if name == stage)
+
+    def missing(self) -> list[str]:
+        """Stages that have not had their kills."""
+        return [stage for stage in STAGES.values() if self.killed(stage) < self.each]
+
+    def moment(self, stage: str) -> Callable[[], bool]:
+        """When the next job of a stage is to die: at a random time, as it writes, or after a save."""
+        results, turn = self.folder / "results", self.killed(stage)
+        if stage in STATES and turn in (1, 3):
+            wait, trigger = self.random.uniform(0, 0.5), lambda: any(results.glob(STATES[stage]))
+        elif turn % 3 == 2:
+            seen = set(results.rglob(".*.partial"))
+            wait = self.random.uniform(0, 0.02)
+            trigger = lambda: bool(set(results.rglob(".*.partial")) - seen)  # noqa: E731
+        else:
+            wait, trigger = self.random.uniform(0.05, 0.9 * self.seconds[stage]), lambda: True
+        due: list[float] = []
+
+        def now() -> bool:
+            if not due and trigger():
+                due.append(time.monotonic() + wait)
+            return bool(due) and time.monotonic() >= due[0]
+
+        return now
+
+    def kill(self, snakemake: subprocess.Popen, pid: int, stage: str) -> None:
+        """Kill the job, Snakemake's group, or Snakemake alone, whose turn it is."""
+        kind = KINDS[self.killed(stage) % len(KINDS)]
+        self.look_for_resumed()
+        alive = list(jobs_below(psutil.Process(snakemake.pid)))
+        with contextlib.suppress(ProcessLookupError):
+            if kind == "job":
+                os.kill(pid, signal.SIGKILL)
+            elif kind == "group":
+                os.killpg(snakemake.pid, signal.SIGKILL)
+            else:
+                snakemake.kill()
+                deadline = time.monotonic() + 5
+                while any(map(running, alive)):
+                    assert time.monotonic() < deadline, "A job goes on without its Snakemake."
+                    time.sleep(0.01)
+            self.counts[stage, kind] += 1
+
+    def look_for_resumed(self) -> None:
+        """Note the stages whose logs begin after the first progress line of an undisturbed run."""
+        for stage, (logs, first) in PROGRESS.items():
+            for log in (self.folder / "logs").glob(logs):
+                with contextlib.suppress(FileNotFoundError):
+                    found = re.search(first[0], log.read_text())
+                    if found and int(found[1]) > first[1]:
+                        self.resumed.add(stage)
+
+    def run(self, log: Path) -> int | None:
+        """One Snakemake call, until it ends or is killed (None)."""
+        # Once the study is complete, what was missed has to be made again to be killed.
+        force = ["--forcerun", *map(rule_of, self.missing())] if self.complete() else []
+        self.starts += 1
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [*SNAKEMAKE, *TARGETS, "--cores", "2", "--retries", "20", *force],
+                cwd=self.folder,
+                env={**self.environment, "OMP_NUM_THREADS": "1"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            watched, moments = psutil.Process(process.pid), {}
+            while process.poll() is None:
+                for pid, stage in jobs_below(watched).items():
+                    if pid not in moments:
+                        moments[pid] = self.moment(stage)
+                    elif self.killed(stage) < self.each and moments[pid]():
+                        before = self.counts.copy()
+                        self.kill(process, pid, stage)
+                        moments[pid] = lambda: False
+                        if (self.counts - before).keys() & {(stage, "group"), (stage, "snakemake")}:
+                            process.wait()
+                            return None
+                time.sleep(0.01)
+        return process.returncode
+
+    def complete(self) -> bool:
+        """Whether every figure of the study is there."""
+        config = yaml.safe_load((self.folder / "config/config.yaml").read_text())
+        return all((self.folder / f"results/figures/{name}.csv").exists() for name in config["figures"])
+
+    def to_the_end(self) -> None:
+        """Start Snakemake again after every kill, until every stage had its kills and it has ended well."""
+        started = time.monotonic()
+        log = self.folder / "snakemake.out"
+        while True:
+            assert time.monotonic() - started < PATIENCE, (dict(self.counts), log.read_text()[-3000:])
+            code = self.run(log)
+            assert code in (0, None), log.read_text()[-6000:]
+            self.look_for_resumed()
+            if code == 0 and not self.missing():
+                return
+
+
+def rule_of(stage: str) -> str:
+    """A rule that makes a stage's jobs run."""
+    return {"plotting": "figure_spectrum"}.get(stage) or next(k for k, v in STAGES.items() if v == stage)
+
+
+def durations(command: Iterable[str], folder: Path, environment: Mapping[str, str]) -> dict[str, float]:
+    """Run a command in a folder to its end; stage -> seconds of its shortest job."""
+    log = folder / "snakemake.out"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env={**environment, "OMP_NUM_THREADS": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        first: dict[int, float] = {}
+        last: dict[int, tuple[str, float]] = {}
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            for pid, stage in jobs_below(watched).items():
+                first.setdefault(pid, time.monotonic())
+                last[pid] = (stage, time.monotonic())
+            time.sleep(0.02)
+    assert process.returncode == 0, log.read_text()[-6000:]
+    seconds: dict[str, float] = {}
+    for pid, (stage, end) in last.items():
+        seconds[stage] = min(seconds.get(stage, 1e9), end - first[pid])
+    return seconds
+
+
+def data(folder: Path) -> dict[str, bytes]:
+    """What must not depend on faults: CSV of figures and tables, and weights; path -> bytes."""
+    wanted = (
+        "figures/*.csv",
+        "tables/*.csv",
+        "models/*/model.safetensors",
+        "runs/*/checkpoint/model.safetensors",
+    )
+    results = folder / "results"
+    return {str(p.relative_to(results)): p.read_bytes() for name in wanted for p in results.glob(name)}
+
+
+def in_own_mounts(script: str, folder: Path) -> None:
+    """Run a shell script in `folder` with mounts of its own; skips where none may be made."""
+    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+    probe = ["sh", "-c", "mount -t tmpfs -o size=64k none /mnt"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, *probe], capture_output=True).returncode:
+        pytest.skip("this system lets tests mount nothing")
+    ran = subprocess.run(
+        [*unshare, "bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "SNAKEMAKE": " ".join(SNAKEMAKE)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def sentences(output: str) -> list[tuple[str, str]]:
+    """What failed jobs said in Snakemake's output, each once: (rule, sentence). There is no traceback."""
+    assert "Traceback" not in output, output[-6000:]
+    rules = set(re.findall(r"^Error in rule (\w+):", output, re.MULTILINE))
+    said = re.findall(r"^(\w+): (.+)$", output, re.MULTILINE)
+    return [(rule, sentence) for rule, sentence in said if rule in rules]
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file, whose size stays."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def halve(path: Path) -> None:
+    """Cut a file off in the middle."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])

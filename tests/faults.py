@@ -32,10 +32,10 @@ STAGES = {
 STATES = {"pre-training": "models/mini.history.state", "training": "runs/*/history.state"}
 """Where the stages that resume keep their state, below `results/`."""
 PROGRESS = {
-    "pre-training": ("models/mini.log", (r"step (\d+) of", 50)),
-    "training": ("runs/*/train.log", (r"epoch (\d+):", 1)),
+    "pre-training": ("models/mini.log", r"step (\d+) of", 50),
+    "training": ("runs/*/train.log", r"epoch (\d+):", 1),
 }
-"""Stage -> (its logs below `logs/`, (what its progress looks like, where that begins))."""
+"""Stage -> its logs below `logs/`, what a line of progress looks like, the number in the first one."""
 KINDS = ("job", "group", "job", "snakemake", "job")
 """What is killed in turn: the job's process, Snakemake's process group, Snakemake alone."""
 REPOSITORY = "somebody/model"
@@ -54,17 +54,17 @@ def study_to_hurt(folder: Path, revision: str | None = None) -> Path:
     config = yaml.safe_load(path.read_text())
     config["pretraining"]["numerals"]["steps"] = 150
     for run in config["runs"].values():
-        run["epochs"] = 25
+        run["epochs"] = 40
     config["figures"]["lens"] = {"kind": "lens", "run": "mini.finetuned"}
     if revision is not None:
         config["models"]["fetched"] = {"sources": [{"hub": REPOSITORY, "revision": revision}]}
         config["embeddings"] = {"fetched": {"numbers": 17, "label": "fetched"}}
     path.write_text(yaml.safe_dump(config, sort_keys=False))
-    # A state is saved once a minute; here it has to be there within a second.
+    # A state is saved once a minute; here it is saved after every step.
     replace(
         folder / "workflow/scripts/fourier_addition/training.py",
         "save_seconds: float = 60.0",
-        "save_seconds: float = 0.1",
+        "save_seconds: float = 0.0",
     )
     return folder
 
@@ -129,22 +129,40 @@ class Killer:
     def moment(self, stage: str) -> Callable[[], bool]:
         """When the next job of a stage is to die: at a random time, as it writes, or after a save."""
         results, turn = self.folder / "results", self.killed(stage)
+        before, due = set(results.rglob(".*.partial")), []
+
+        def always() -> bool:
+            return True
+
+        def writes() -> bool:
+            return bool(set(results.rglob(".*.partial")) - before)
+
+        def saved() -> bool:
+            return any(results.glob(STATES[stage])) and bool(self.progress(stage))
+
         if stage in STATES and turn in (1, 3):
-            wait, trigger = self.random.uniform(0, 0.5), lambda: any(results.glob(STATES[stage]))
-        elif turn % 3 == 2:
-            seen = set(results.rglob(".*.partial"))
-            wait = self.random.uniform(0, 0.02)
-            trigger = lambda: bool(set(results.rglob(".*.partial")) - seen)  # noqa: E731
+            ready, longest = saved, 0.2
+        elif turn == 2:
+            ready, longest = writes, 0.02
         else:
-            wait, trigger = self.random.uniform(0.05, 0.9 * self.seconds[stage]), lambda: True
-        due: list[float] = []
+            ready, longest = always, 0.9 * self.seconds[stage]
+        wait = self.random.uniform(0, longest)
 
         def now() -> bool:
-            if not due and trigger():
+            if not due and ready():
                 due.append(time.monotonic() + wait)
             return bool(due) and time.monotonic() >= due[0]
 
         return now
+
+    def progress(self, stage: str) -> list[int]:
+        """The first number that each log of a stage reports as its progress."""
+        name, pattern = PROGRESS[stage][:2]
+        found = []
+        for log in (self.folder / "logs").glob(name):
+            with contextlib.suppress(FileNotFoundError):
+                found += [int(match[1]) for match in [re.search(pattern, log.read_text())] if match]
+        return found
 
     def kill(self, snakemake: subprocess.Popen, pid: int, stage: str) -> None:
         """Kill the job, Snakemake's group, or Snakemake alone, whose turn it is."""
@@ -166,12 +184,9 @@ class Killer:
 
     def look_for_resumed(self) -> None:
         """Note the stages whose logs begin after the first progress line of an undisturbed run."""
-        for stage, (logs, first) in PROGRESS.items():
-            for log in (self.folder / "logs").glob(logs):
-                with contextlib.suppress(FileNotFoundError):
-                    found = re.search(first[0], log.read_text())
-                    if found and int(found[1]) > first[1]:
-                        self.resumed.add(stage)
+        for stage in PROGRESS:
+            if any(number > PROGRESS[stage][2] for number in self.progress(stage)):
+                self.resumed.add(stage)
 
     def run(self, log: Path) -> int | None:
         """One Snakemake call, until it ends or is killed (None)."""

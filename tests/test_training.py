@@ -2,31 +2,30 @@
 
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fourier_addition.batches import LengthBuckets, lines_of
 from fourier_addition.corpus import SENTENCES, corpus, numeral_tokenizer, packed
 from fourier_addition.errors import UserError
-from fourier_addition.models import wrap
+from fourier_addition.learners import GPT2Learner, HuggingFaceLearner, learner_for
+from fourier_addition.models import load_model, wrap
 from fourier_addition.models.miniature import miniature
-from fourier_addition.starts import donor_embedding, fourier_number_embedding, start_model
+from fourier_addition.numbers import tokenizer_number_space
+from fourier_addition.pretraining import fit_text
+from fourier_addition.run_training import launch, train_run
+from fourier_addition.starts import donor_embedding, fourier_number_embedding, projection, start_model
+from fourier_addition.storage import read_manifest
 from fourier_addition.tasks import TEMPLATES, Task, dataset
-from fourier_addition.training import (
-    LengthBuckets,
-    TrainingSettings,
-    evaluate,
-    fit,
-    fit_text,
-    line_loss,
-    lines_of,
-)
+from fourier_addition.training import TrainingSettings, evaluate, fit
+from tiny import tiny_model
 
 NUMBERS = 21
 SHAPE = {"positions": 24, "width": 32, "layers": 2, "heads": 2, "inner": 48, "dropout": 0.0}
@@ -56,7 +55,7 @@ def number_ids(view):
 def trained(examples, settings, view=None, **more):
     view = view or tiny()
     lines = [lines_of(view, examples, split) for split in ("train", "validation")]
-    return view, fit(view, *lines, number_ids(view), settings, **more)
+    return view, fit([view], *lines, number_ids(view), settings, **more)[0]
 
 
 def test_training_learns_and_reports(examples):
@@ -79,53 +78,160 @@ def test_same_seed_same_weights_other_seed_other(examples):
     settings = TrainingSettings(epochs=2, learning_rate=1e-3, batch_size=8)
     first, second = (trained(examples, settings)[0].model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    other = trained(examples, TrainingSettings(epochs=2, learning_rate=1e-3, batch_size=8, seed=1))[0]
+    other = trained(examples, settings, seeds=[1])[0]
     assert not torch.equal(first["transformer.wte.weight"], other.embedding_parameter())
 
 
 def test_batches_have_one_length_and_hold_every_line_once(examples):
     view = tiny()
     buckets = LengthBuckets(lines_of(view, examples, "train"), view.device)
-    batches = list(buckets.batches(8, np.random.default_rng(0)))
-    assert len(batches) == buckets.steps(8)
-    assert sum(len(answers) for _, _, answers in batches) == (examples["split"] == "train").sum()
-    again = list(buckets.batches(8, np.random.default_rng(0)))
-    assert all(torch.equal(a[1], b[1]) for a, b in zip(batches, again, strict=True))
+    plan = buckets.plan(8, [0, 1], 3)
+    assert len(plan) == buckets.steps(8)
+    for seed in (0, 1):
+        rows = {(group, int(row)) for group, batch in plan for row in batch[seed]}
+        assert len(rows) == (examples["split"] == "train").sum()
+    alone = buckets.plan(8, [1], 3)
+    assert all(g == h and (a[1] == b[0]).all() for (g, a), (h, b) in zip(plan, alone, strict=True))
+    assert any((a[0] != a[1]).any() for _, a in plan)
 
 
-def test_the_answers_loss_is_that_of_the_full_model(examples):
-    view = tiny()
-    buckets = LengthBuckets(lines_of(view, examples, "train"), view.device)
-    position, ids, answers = next(buckets.batches(8, None))
-    tokens = torch.as_tensor(number_ids(view))
-    full = view.model(input_ids=ids).logits[:, -1]
-    for over, logits, target in (
-        ("numbers", full[:, tokens], answers),
-        ("vocabulary", full, tokens[answers]),
-    ):
-        settings = TrainingSettings(epochs=1, learning_rate=1, loss_over=over)
-        loss = line_loss(view, ids, position, answers, tokens, settings)
-        assert loss.item() == pytest.approx(
-            torch.nn.functional.cross_entropy(logits, target).item(), rel=1e-5
-        )
+def batch_of(view, examples, size=40, share=True):
+    """The first batch of the largest group of lines."""
+    buckets = LengthBuckets(lines_of(view, examples, "train"), view.device, share=share)
+    group = int(np.argmax([len(ids) for ids in buckets.ids]))
+    return buckets.batch(group, np.arange(min(size, len(buckets.ids[group])))[None])
 
 
-def test_a_loss_on_the_line_counts_every_token(examples):
-    view = tiny()
-    position, ids, answers = next(
-        LengthBuckets(lines_of(view, examples, "train"), view.device).batches(8, None)
+def test_lines_that_start_alike_are_computed_once(examples):
+    batch = batch_of(tiny(), examples)
+    ids = batch.ids[0]
+    distinct = {tuple(line[: end + 1].tolist()) for line in ids for end in range(ids.shape[1])}
+    assert len(batch.shared.first) == len(distinct) < 0.9 * ids.numel()
+
+
+@pytest.mark.parametrize("loss_on", ["answer", "line"])
+@pytest.mark.parametrize("loss_over", ["numbers", "vocabulary"])
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("used", [False, True])
+def test_losses_and_gradients_are_hugging_faces(examples, loss_on, loss_over, share, used):
+    if (loss_on == "line" and loss_over == "numbers") or (used and loss_over != "numbers"):
+        pytest.skip("not a loss that is offered")
+    ours, theirs = tiny(), tiny()
+    ids, batch = number_ids(ours), batch_of(ours, examples, share=share)
+    tokens = torch.as_tensor(ids)
+    line = torch.cat([batch.ids[0], tokens[batch.answers[0]][:, None]], dim=1)
+    if loss_on == "line":
+        expected = theirs.model(input_ids=line, labels=line).loss
+    else:
+        logits = theirs.model(input_ids=batch.ids[0]).logits[:, -1]
+        numbers = loss_over == "numbers"
+        target = batch.answers[0] if numbers else line[:, -1]
+        expected = torch.nn.functional.cross_entropy(logits[:, tokens] if numbers else logits, target)
+    expected.backward()
+    rows = np.unique(np.concatenate([batch.ids.numpy().ravel(), ids])) if used else None
+    for kind in (GPT2Learner, HuggingFaceLearner):
+        ours = tiny()
+        learner = kind([ours], ids, loss_on, loss_over, rows)
+        loss = learner(batch)
+        loss.sum().backward()
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+        found = {name: parameter.grad for name, parameter in ours.model.named_parameters()}
+        for name, parameter in theirs.model.named_parameters():
+            wanted = parameter.grad[rows] if used and name == "transformer.wte.weight" else parameter.grad
+            assert torch.allclose(found[name].to_dense(), wanted, rtol=1e-4, atol=1e-6), (kind, name)
+
+
+def test_training_on_used_rows_ends_with_the_weights_of_all_rows(examples, monkeypatch):
+    settings = TrainingSettings(epochs=3, learning_rate=1e-3, batch_size=8)
+    rows = trained(examples, settings)[0].model.state_dict()
+    monkeypatch.setattr(
+        "fourier_addition.training.learner_for",
+        lambda views, ids, on, over, used: learner_for(views, ids, on, over),
     )
-    tokens = torch.as_tensor(number_ids(view))
-    settings = TrainingSettings(epochs=1, learning_rate=1, loss_on="line", loss_over="vocabulary")
-    line = torch.cat([ids, tokens[answers][:, None]], dim=1)
-    expected = view.model(input_ids=line, labels=line).loss.item()
-    loss = line_loss(view, ids, position, answers, tokens, settings)
-    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    whole = trained(examples, settings)[0].model.state_dict()
+    start = tiny().model.state_dict()
+    for name, weight in whole.items():
+        assert torch.allclose(rows[name], weight, rtol=1e-4, atol=1e-5), name
+    unused = (whole["transformer.wte.weight"] == start["transformer.wte.weight"]).all(dim=1)
+    assert 0 < unused.sum() < len(unused)
+    assert torch.equal(rows["transformer.wte.weight"][unused], start["transformer.wte.weight"][unused])
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_other_families_train_through_their_own_forward_pass(family):
+    view = tiny_model(family, largest=20)
+    task = Task("sums", "addition", (0, 10), templates=TEMPLATES["addition"])
+    lines = [lines_of(view, dataset(task), split) for split in ("train", "validation")]
+    settings = TrainingSettings(epochs=6, learning_rate=3e-3, batch_size=8)
+    shape = view.embedding_parameter().shape
+    (history,) = fit([view], *lines, tokenizer_number_space(view.tokenizer, "bare").first(21).ids, settings)
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[1]
+    assert view.embedding_parameter().shape == shape and view.unembedding_parameter().shape == shape
+
+
+@pytest.mark.parametrize(
+    "changes", [{"loss_over": "vocabulary"}, {"loss_on": "line", "loss_over": "vocabulary"}, {}]
+)
+def test_stacked_seeds_are_the_seeds_on_their_own(examples, changes):
+    settings = TrainingSettings(epochs=3, learning_rate=1e-3, batch_size=8, weight_decay=0.01, **changes)
+    together = [tiny(seed) for seed in (4, 5, 6)]
+    lines = [lines_of(together[0], examples, split) for split in ("train", "validation")]
+    histories = fit(together, *lines, number_ids(together[0]), settings, seeds=[4, 5, 6])
+    for view, seed, history in zip(together, (4, 5, 6), histories, strict=True):
+        alone, alone_history = trained(examples, settings, tiny(seed), seeds=[seed])
+        assert np.allclose(history["train_loss"][1:], alone_history["train_loss"][1:], rtol=1e-4)
+        assert np.allclose(history["accuracy"], alone_history["accuracy"], atol=0.1)
+        for name, weight in alone.model.state_dict().items():
+            assert torch.allclose(view.model.state_dict()[name], weight, atol=2e-4), name
+
+
+def test_only_gpt2_shapes_are_stacked(examples):
+    views = [tiny_model("llama", largest=20) for _ in range(2)]
+    with pytest.raises(UserError, match="`stack_seeds` trains models of the family gpt2, not of llama"):
+        learner_for(views, np.arange(5), "answer", "numbers")
+
+
+def test_a_batch_in_parts_gives_the_step_of_the_whole(examples):
+    settings = {"epochs": 2, "learning_rate": 1e-3, "batch_size": 7}
+    whole = trained(examples, TrainingSettings(**settings))
+    split = trained(examples, TrainingSettings(**settings, accumulate=3))
+    assert np.allclose(whole[1]["train_loss"][1:], split[1]["train_loss"][1:], rtol=1e-4)
+    for name, weight in whole[0].model.state_dict().items():
+        assert torch.allclose(weight, split[0].model.state_dict()[name], atol=1e-4), name
+
+
+def test_bfloat16_trains_almost_as_float32(examples):
+    settings = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 8}
+    full = trained(examples, TrainingSettings(**settings))[1]
+    view, mixed = trained(examples, TrainingSettings(**settings, mixed_precision="bf16"))
+    assert np.allclose(full["train_loss"][1:], mixed["train_loss"][1:], rtol=0.02)
+    assert not np.array_equal(full["train_loss"][1:], mixed["train_loss"][1:])
+    assert view.dtype == torch.float32
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_steps_are_the_same_steps(examples):
+    tokenizer = numeral_tokenizer(NUMBERS)
+    view = wrap(miniature({**SHAPE, "layers": 1}, tokenizer, 0), tokenizer)
+    batch = batch_of(view, examples, share=False)
+    learner = learner_for([view], number_ids(view), "answer", "numbers")
+    gradients = []
+    for module in (learner, torch.compile(learner, dynamic=False)):
+        view.model.zero_grad(set_to_none=True)
+        module(batch).sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in view.model.parameters()])
+    for eager, compiled in zip(*gradients, strict=True):
+        assert torch.allclose(eager, compiled, rtol=1e-4, atol=1e-6)
+
+
+def test_validation_every_few_epochs(examples):
+    settings = TrainingSettings(epochs=5, learning_rate=1e-3, batch_size=16, evaluate_every=2)
+    assert trained(examples, settings)[1]["epoch"].tolist() == [0, 2, 4, 5]
 
 
 def test_evaluation_counts_errors(examples):
     view = tiny()
-    found = evaluate(view, LengthBuckets(lines_of(view, examples, "test"), view.device), number_ids(view))
+    found = evaluate(view, lines_of(view, examples, "test"), number_ids(view))
     rows = examples[examples["split"] == "test"]
     right = 0
     for prompt, answer in zip(rows["prompt"], rows["answer"], strict=True):
@@ -136,45 +242,93 @@ def test_evaluation_counts_errors(examples):
 
 
 RESUME = """
-    import sys, json, os, signal
+    import sys, hashlib, json
     from pathlib import Path
     sys.path[:0] = {paths}
     import torch, test_training as t
     from fourier_addition.training import TrainingSettings
+    torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    settings = TrainingSettings(epochs=6, learning_rate=2e-3, batch_size=8, save_seconds=0)
+    settings = TrainingSettings(epochs=15, learning_rate=2e-3, batch_size=8, save_seconds=0.02)
     examples = t.dataset(t.Task("sums", "addition", (0, 10), templates=t.TEMPLATES["addition"]))
-    def on_epoch(row):
-        if row["epoch"] == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
-    view, history = t.trained(examples, settings, t.tiny(dropout=0.1), state_file=Path(sys.argv[1]),
-                              identity={{"run": 1}}, on_epoch=on_epoch)
-    total = sum(float(p.double().abs().sum()) for p in view.model.parameters())
-    print(json.dumps([total, history["train_loss"].iloc[1:].tolist()]))
+    views = [t.tiny(seed, dropout=0.1) for seed in range({seeds})]
+    lines = [t.lines_of(views[0], examples, split) for split in ("train", "validation")]
+    print("ready", flush=True)
+    histories = t.fit(views, *lines, t.number_ids(views[0]), settings, seeds=range({seeds}),
+                      state_file=Path(sys.argv[1]), identity={{"run": 1}},
+                      on_step=lambda step, steps: print(step, flush=True))
+    total = hashlib.sha256()
+    for view in views:
+        for parameter in view.model.parameters():
+            total.update(parameter.detach().numpy().tobytes())
+    print(json.dumps([total.hexdigest(), [history["train_loss"][1:].tolist() for history in histories]]))
 """
 
 
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_run_killed_at_random_steps_resumes_to_the_same_bits(tmp_path, seeds):
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "workflow" / "scripts")]
-    code = textwrap.dedent(RESUME).format(paths=paths)
+    code = textwrap.dedent(RESUME).format(paths=paths, seeds=seeds)
+    generator = np.random.default_rng(seeds)
 
-    def run(state, kill_at):
-        return subprocess.run(
-            [sys.executable, "-c", code, str(state), str(kill_at)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+    def run(state, kill_after=None):
+        """Last line, and steps done; killed after so many steps of this process."""
+        command = [sys.executable, "-c", code, str(state)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            steps = []
+            for line in process.stdout:
+                last = line
+                if line.strip().isdigit():
+                    steps.append(int(line))
+                    if len(steps) == kill_after:
+                        process.send_signal(signal.SIGKILL)
+        return process.returncode, last, steps
 
-    whole = run(tmp_path / "whole.state", -1)
-    assert whole.returncode == 0, whole.stderr
-    killed = run(tmp_path / "killed.state", 4)
-    assert killed.returncode == -signal.SIGKILL and (tmp_path / "killed.state").exists()
-    started = time.monotonic()
-    resumed = run(tmp_path / "killed.state", -1)
-    assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout) == json.loads(whole.stdout)
-    assert time.monotonic() - started < 120
+    code_whole, whole, steps = run(tmp_path / "whole.state")
+    assert code_whole == 0
+    firsts = []
+    for kill_after in generator.integers(10, len(steps) // 4, 3):
+        returned, _, done = run(tmp_path / "killed.state", kill_after)
+        assert returned == -signal.SIGKILL
+        firsts.append(done[0])
+    returned, resumed, done = run(tmp_path / "killed.state")
+    assert returned == 0 and json.loads(resumed) == json.loads(whole)
+    # Every process went on from where the one before had saved, mostly within an epoch.
+    assert 1 == firsts[0] < firsts[1] < firsts[2] < done[0]
+
+
+def test_several_processes_train_one_run(directory, examples, tmp_path):
+    examples.to_parquet(tmp_path / "examples.parquet")
+    ends = {}
+    for processes in (1, 2):
+        run = {"start": "pretrained", "frozen_embedding": False, "epochs": 2, "learning_rate": 1e-3}
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        job = {
+            "model": str(directory),
+            "donor": None,
+            "run": {**run, "batch_size": 7, "processes": processes},
+            "names": ["sums.seed0"],
+            "seeds": [0],
+            "answer": "bare",
+            "numbers": NUMBERS,
+            "dataset": str(tmp_path / "examples.parquet"),
+            "directories": [str(folder / "checkpoint")],
+            "manifests": [str(folder / "checkpoint.json")],
+            "histories": [str(folder / "history.parquet")],
+            "accuracies": [str(folder / "accuracy.json")],
+            "device": "cpu",
+            "facts": {"params": {}, "inputs": {}, "device": "cpu"},
+        }
+        train_run(job) if processes == 1 else launch(job, processes)
+        ends[processes] = load_model(folder / "checkpoint").model.state_dict()
+        assert read_manifest(folder / "checkpoint.json")["provenance"]["seed"] == 0
+        assert not list(folder.glob("*.state"))
+    for name, weight in ends[1].items():
+        assert torch.allclose(weight, ends[2][name], atol=1e-4), name
+    job["run"]["batch_size"] = 10_000
+    with pytest.raises(UserError, match="`batch_size` must be from 1 to the"):
+        launch(job, 2)
 
 
 def test_a_state_of_another_run_is_not_used(examples, tmp_path):
@@ -190,9 +344,56 @@ def test_a_state_of_another_run_is_not_used(examples, tmp_path):
     assert all(torch.equal(fresh[name], damaged[name]) for name in fresh)
 
 
-def test_a_loss_that_explodes_is_named(examples):
-    with pytest.raises(UserError, match=r"training loss is (nan|inf).*`learning_rate`"):
-        trained(examples, TrainingSettings(epochs=3, learning_rate=1e30, batch_size=8, clip=0))
+def test_a_loss_that_explodes_is_named_and_the_last_good_state_kept(examples, tmp_path):
+    state = tmp_path / "run.state"
+    settings = TrainingSettings(epochs=4, learning_rate=1e-3, batch_size=8, save_seconds=0)
+
+    view = tiny()
+    poisoned_at = 27
+
+    def on_step(step, steps):
+        if step == poisoned_at:
+            with torch.no_grad():
+                view.model.transformer.h[0].mlp.c_fc.bias.fill_(float("nan"))
+
+    with pytest.raises(UserError, match=r"loss is no longer finite at step 2\d.*`learning_rate`"):
+        trained(examples, settings, view, state_file=state, on_step=on_step)
+    kept = torch.load(state, weights_only=True)
+    assert all(torch.isfinite(weight).all() for weight in kept["model"].values())
+    last_good = kept["progress"]["done"] + kept["progress"]["epoch"] * trained_steps(examples)
+    assert last_good == poisoned_at - 1
+
+
+def trained_steps(examples):
+    view = tiny()
+    return LengthBuckets(lines_of(view, examples, "train"), view.device).steps(8)
+
+
+FULL = """
+    import sys, resource, signal
+    from pathlib import Path
+    sys.path[:0] = {paths}
+    import test_training as t
+    from fourier_addition.training import TrainingSettings
+    examples = t.dataset(t.Task("sums", "addition", (0, 10), templates=t.TEMPLATES["addition"]))
+    state = Path(sys.argv[1])
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    def on_step(step, steps):
+        if step == 5:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    t.trained(examples, TrainingSettings(epochs=2, learning_rate=1e-3, batch_size=8, save_seconds=0),
+              state_file=state, on_step=on_step)
+"""
+
+
+def test_a_full_disk_keeps_the_last_state(tmp_path):
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "workflow" / "scripts")]
+    state = tmp_path / "run.state"
+    code = textwrap.dedent(FULL).format(paths=paths)
+    ran = subprocess.run([sys.executable, "-c", code, str(state)], capture_output=True, text=True)
+    assert ran.returncode != 0 and ("OSError" in ran.stderr or "UserError" in ran.stderr), ran.stderr
+    assert torch.load(state, weights_only=True)["progress"]["done"] == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["run.state"]
 
 
 @pytest.mark.parametrize(
@@ -208,9 +409,20 @@ def test_impossible_settings_are_refused(settings, sentence):
         TrainingSettings(epochs=1, learning_rate=1e-3, **settings)
 
 
-def test_impossible_batch_size_is_refused(examples):
-    with pytest.raises(UserError, match="Batch size 0"):
-        trained(examples, TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=0))
+@pytest.mark.parametrize("size", [0, 10_000])
+def test_impossible_batch_sizes_are_refused(examples, size):
+    lines = (examples["split"] == "train").sum()
+    with pytest.raises(UserError, match=f"`batch_size` must be from 1 to the {lines} training lines, not"):
+        trained(examples, TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=size))
+
+
+def test_a_batch_beyond_the_memory_is_named(examples, monkeypatch):
+    def forward(self, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(GPT2Learner, "forward", forward)
+    with pytest.raises(UserError, match="A batch of 8 lines does not fit into the memory of cpu: lower"):
+        trained(examples, TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=8))
 
 
 def start(directory, **changes):
@@ -235,6 +447,46 @@ def test_starts(directory):
         start(directory, start="warm")
     with pytest.raises(UserError, match=f"Number {NUMBERS} is not one token"):
         start(directory, numbers=50)
+
+
+def test_an_untied_unembedding_trains_beside_a_frozen_embedding(directory, examples, tmp_path):
+    view, space = start(directory, embedding="pretrained", frozen=True, tied=False)
+    assert not view.tied
+    before, head = view.embedding_parameter().clone(), view.unembedding_parameter().detach().clone()
+    trained(examples, TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=8), view)
+    assert torch.equal(view.embedding_parameter(), before)
+    moved = (view.unembedding_parameter() != head).any(dim=1)
+    assert moved[torch.as_tensor(space.ids)].all() and not moved.all()
+    view.save(tmp_path / "untied")
+    again = load_model(tmp_path / "untied")
+    assert not again.tied and torch.equal(again.unembedding_parameter(), view.unembedding_parameter())
+    copied, _ = start(directory, start="pretrained", tied=False)
+    assert not copied.tied and torch.equal(copied.unembedding_parameter(), copied.embedding_parameter())
+    with pytest.raises(UserError, match="cannot tie a model"):
+        start(tmp_path / "untied", start="pretrained", tied=True)
+
+
+@pytest.mark.parametrize("width", [64, 16, 32])
+def test_another_models_numbers_are_the_donor(directory, tmp_path, width):
+    other = tiny_model("bert", largest=NUMBERS - 1, width=width)
+    other.save(tmp_path / "donor")
+    given, space = start(directory, embedding="pretrained", donor=tmp_path / "donor", frozen=True)
+    own, _ = start(directory, start="pretrained")
+    rows = other.input_embedding(tokenizer_number_space(other.tokenizer, "bare").first(NUMBERS).ids)
+    expected = rows if width == 32 else rows @ torch.from_numpy(projection(width, 32))
+    ids = torch.as_tensor(space.ids)
+    found = given.embedding_parameter().detach()[ids]
+    cosine = torch.nn.functional.cosine_similarity(found, expected)
+    assert torch.allclose(cosine, torch.ones(NUMBERS), atol=1e-5)
+    assert found.norm(dim=1).mean() == pytest.approx(
+        own.embedding_parameter()[ids].norm(dim=1).mean().item(), rel=1e-5
+    )
+    scratch, _ = start(directory)
+    rest = torch.ones(given.vocab_size, dtype=torch.bool)
+    rest[ids] = False
+    assert torch.equal(given.embedding_parameter()[rest], scratch.embedding_parameter()[rest])
+    if width == 16:
+        assert torch.allclose(expected @ expected.T, rows @ rows.T, atol=1e-4)
 
 
 def test_a_frozen_embedding_does_not_move(directory, examples):
@@ -316,7 +568,8 @@ def test_pretraining_lowers_its_loss():
     text = corpus(2000, NUMBERS, dict.fromkeys(SENTENCES, 1), (1, 2), seed=0)
     lines = packed(text, view.tokenizer, 12, 640)
     assert lines.shape == (640, 12)
-    history = fit_text(view, lines, TrainingSettings(epochs=1, learning_rate=5e-3, batch_size=16))
+    settings = {"epochs": 1, "loss_on": "line", "loss_over": "vocabulary", "batch_size": 16}
+    history = fit_text(view, lines, TrainingSettings(**settings, learning_rate=5e-3))
     assert len(history) == 40 and history["loss"].iloc[-5:].mean() < 0.85 * history["loss"].iloc[:5].mean()
     with pytest.raises(UserError, match="do not fill one batch"):
-        fit_text(view, lines[:3], TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=16))
+        fit_text(view, lines[:3], TrainingSettings(**settings, learning_rate=1e-3))

@@ -235,6 +235,12 @@ def fit(
             if due or done % CHECK_EVERY == 0:
                 _check(torch.stack(losses), step + 1, settings)
             if due and (accelerator is None or accelerator.is_main_process):
+                # The loss was measured before the step: the weights after it may be lost already.
+                _check(
+                    torch.stack([weight.detach().sum() for weight in learner.parameters()]),
+                    step + 1,
+                    settings,
+                )
                 kept = torch.stack(losses).cpu()
                 resumable.save(learner, optimizer, epoch=epoch, done=done, histories=histories, losses=kept)
         _check(torch.stack(losses), (epoch + 1) * per_epoch, settings)
@@ -311,8 +317,8 @@ def _descend(
     return total
 
 
-def _check(losses: torch.Tensor, step: int, settings: TrainingSettings) -> None:
-    if not torch.isfinite(losses).all():
+def _check(values: torch.Tensor, step: int, settings: TrainingSettings) -> None:
+    if not torch.isfinite(values).all():
         raise UserError(
             f"The training loss is no longer finite at step {step}: lower `learning_rate` "
             f"({settings.learning_rate}); the last good state is kept."

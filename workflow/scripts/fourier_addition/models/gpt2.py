@@ -144,7 +144,8 @@ class GPT2Forward:
 def _lookup(table: torch.Tensor, rows: torch.Tensor, sparse: bool) -> torch.Tensor:
     if table.dim() == 3:
         return table[torch.arange(len(table), device=rows.device)[:, None], rows]
-    return F.embedding(rows, table, sparse=sparse)
+    # The compiler knows no sparse gradients.
+    return F.embedding(rows, table, sparse=sparse and not torch.compiler.is_compiling())
 
 
 @dataclass(frozen=True)

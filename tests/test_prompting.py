@@ -1,10 +1,7 @@
 """Prompted runs: solved examples, generated answers and their errors, and the figures drawn from them."""
 
-import json
-
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import yaml
@@ -15,7 +12,9 @@ from fourier_addition.error_distribution import error_counts, error_facts
 from fourier_addition.errors import UserError
 from fourier_addition.figures import views
 from fourier_addition.models import ModelView, greedy_texts
+from fourier_addition.models.encoding import encode_causal
 from fourier_addition.models.sharing import common_length
+from fourier_addition.numbers import BOUNDARY, tokenizer_number_space
 from fourier_addition.plots.errors import plot_errors
 from fourier_addition.prompting import (
     accuracy_entry,
@@ -25,11 +24,14 @@ from fourier_addition.prompting import (
     parsed_number,
     prompted_examples,
 )
-from fourier_addition.storage import read_manifest
 from fourier_addition.tasks import Task, answer_tokens, dataset
-from fourier_addition.verify import verify
-from study import ROOT, copy_of_the_tree, snakemake
+from study import ROOT
 from tiny import number_ids, tiny_model
+from tokenizers import Tokenizer, decoders
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, Metaspace
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast
 
 LARGEST = 20
 
@@ -77,7 +79,9 @@ def test_solved_examples_stand_before_every_prompt(examples):
     chosen = examples.set_index("example").loc[facts["examples"]]
     assert set(chosen["split"]) == {"train"} and len(set(facts["examples"])) == 4
     solved = facts["prefix"].split(" # ")[:-1]
-    assert solved == [f"{row.prompt}{row.answer}" for row in chosen.itertuples()]
+    assert solved == [f"{row.prompt}{BOUNDARY}{row.answer}" for row in chosen.itertuples()]
+    _, spaced = prompted_examples(examples, shots=4, seed=3, form="space", separator=" # ")
+    assert spaced["prefix"] == facts["prefix"].replace(BOUNDARY, " ")
     assert prompted_examples(examples, shots=4, seed=3, form="bare", separator=" # ")[1] == facts
     assert prompted_examples(examples, shots=4, seed=4, form="bare", separator=" # ")[1] != facts
     bare, none = prompted_examples(examples, shots=0, seed=3, form="bare", separator="\n")
@@ -174,6 +178,44 @@ def test_answers_of_any_length_fit():
     assert answer_tokens(520) == 5 and answer_tokens(9) == 3
 
 
+def byte_level_tokenizer():
+    """A tokenizer of GPT-2's kind, which joins the space before a number with it."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    numbers = [str(number) for number in range(21)]
+    lines = [text for number in numbers for text in (f"+ {number} {number}", number)] * 20
+    trainer = BpeTrainer(vocab_size=500, initial_alphabet=ByteLevel.alphabet(), show_progress=False)
+    tokenizer.train_from_iterator(lines, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def test_solved_answers_are_the_tokens_that_are_asked_for(examples):
+    tokenizer = byte_level_tokenizer()
+    space = tokenizer_number_space(tokenizer, "bare").first(LARGEST + 1)
+    table, facts = prompted_examples(examples, shots=3, seed=0, form="bare", separator="\n")
+    answers = examples.set_index("example").loc[facts["examples"], "answer"].tolist()
+    ((ids, position),) = encode_causal(tokenizer, table["prompt"].iloc[:1])
+    assert position == len(ids) - 1
+    assert tokenizer.decode(ids) == table["prompt"].iloc[0].replace(BOUNDARY, "")
+    cue = tokenizer.encode(": ")
+    after = [ids[i + len(cue)] for i in range(len(ids) - len(cue)) if ids[i : i + len(cue)] == cue]
+    assert after == space.ids[answers].tolist()
+    # Without the cut, space and number are one token, which is never asked for.
+    assert tokenizer.encode(f": {answers[0]}") != [*cue, space.ids[answers[0]]]
+
+
+def test_a_tokenizer_that_puts_a_space_before_every_text_is_not_cut():
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
+    trainer = BpeTrainer(initial_alphabet=[*"0123456789"], show_progress=False, vocab_size=60)
+    tokenizer.train_from_iterator(["Answer: 1 2 3 4", "5 6 7 8 9 0 +="], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    text = f"1 + 2 = {BOUNDARY}3 4 + 1 ="
+    assert encode_causal(fast, [text]) == encode_causal(fast, [text.replace(BOUNDARY, "")])
+
+
 @pytest.mark.parametrize("family", ["gpt2", "phi", "gemma2", "llama"])
 def test_the_solved_examples_pass_once_and_change_nothing(family, tmp_path, monkeypatch, examples):
     view = (
@@ -268,70 +310,3 @@ def test_what_a_prompted_run_cannot_show_gets_one_sentence(study_config, where, 
 def test_prompting_changes_no_trained_run(study_config):
     run = validated(study_config)["runs"]["mini.finetuned"]
     assert not {"shots", "shot_seed", "separator", "answer_tokens"} & set(run)
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A finished study of one prompted run."""
-    folder = copy_of_the_tree(tmp_path_factory.mktemp("prompted"), "micro")
-    path = folder / "config/config.yaml"
-    config = yaml.safe_load(path.read_text())
-    # A local directory, so that nothing is trained.
-    tiny_model("gpt2", largest=16).save(folder / "my-model")
-    config["models"] = {"mini": {"sources": [{"path": "my-model"}]}}
-    config["runs"] = {"mini.2shot": {"model": "mini", "task": "addition-8", "shots": 2}}
-    config["figures"] = {
-        "figure-9": {"run": "mini.2shot"},
-        "figure-19": {"run": "mini.2shot"},
-        "answers": {"kind": "prompted-errors", "run": "mini.2shot"},
-    }
-    config["tables"] = {
-        "answers": {"kind": "prompted", "runs": ["mini.2shot"]},
-        "accuracy": {"kind": "accuracy", "runs": ["mini.2shot"]},
-        "table-1": {"run": "mini.2shot"},
-    }
-    config["ablations"] |= {"runs": ["mini.2shot"], "layers": False, "periods": [], "taus": [0.5]}
-    path.write_text(yaml.safe_dump(config))
-    snakemake(folder, "--cores", "2")
-    return folder
-
-
-@pytest.mark.workflow
-def test_figures_and_tables_are_drawn_from_a_prompted_run(study):
-    for name in ("figure-9", "figure-19", "answers"):
-        assert (study / f"results/figures/{name}.png").stat().st_size > 0
-    assert len(pd.read_csv(study / "results/figures/figure-9.csv")) > 0
-    accuracy = pd.read_csv(study / "results/tables/accuracy.csv")
-    answers = pd.read_csv(study / "results/tables/answers.csv")
-    assert list(accuracy["run"]) == list(answers["run"]) == ["mini.2shot"]
-    assert accuracy["accuracy"][0] == answers["accuracy"][0]
-    assert answers["shots"][0] == 2 and answers["accuracy_of"][0] == accuracy["examples"][0]
-
-
-@pytest.mark.workflow
-def test_the_checkpoint_is_the_model_without_a_copy(study):
-    run = study / "results/runs/mini.2shot.seed0"
-    assert not (run / "checkpoint").exists() and not list(run.rglob("*.safetensors"))
-    manifest, model = (
-        read_manifest(run / "checkpoint.json"),
-        read_manifest(study / "results/models/mini.json"),
-    )
-    assert (run / manifest["directory"]).samefile(study / "results/models/mini")
-    assert manifest["digest"] == model["digest"]
-    checked, problems = verify(study / "results")
-    assert checked > 3 and problems == []
-
-
-@pytest.mark.workflow
-def test_every_prompt_of_the_run_begins_with_the_solved_examples(study):
-    run = study / "results/runs/mini.2shot.seed0"
-    prefix = json.loads((run / "shots.json").read_text())["prefix"]
-    prompts = pd.read_parquet(run / "prompts.parquet")
-    assert prefix.count("Answer:") == 2 and prompts["prompt"].str.startswith(prefix).all()
-    found = json.loads((run / "answers.json").read_text())
-    assert found["shots"]["prefix"] == prefix
-    answers = pd.read_parquet(run / "answers.parquet")
-    assert found["summary"]["accuracy"]["count"] == (answers["prediction"] == answers["answer"]).sum()
-    # the capture reads the same prompts: its prediction is the first token of the answer
-    captured = open_capture([run / "activations/test/0.zarr"])
-    assert (captured["answer"].values == answers["answer"].values).all()

@@ -16,6 +16,13 @@ from fourier_addition.errors import UserError
 ANSWER_FORMS = {"bare": "{number}", "space": " {number}"}
 """How an answer is written: `108`, or ` 108` with the space that precedes it."""
 
+BOUNDARY = "\x1f"
+"""Where a prompt is cut before its pieces are tokenized; it is no part of the text itself.
+
+GPT-2's tokenizer writes `Answer: 12` with the one token ` 12`, but after a prompt that ends in a space
+the bare `12` follows. A cut before the answer of a solved example makes it that bare token too.
+"""
+
 
 @dataclass(frozen=True)
 class NumberSpace:

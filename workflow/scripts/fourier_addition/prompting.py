@@ -15,6 +15,7 @@ import pandas as pd
 
 from fourier_addition.accuracy import wilson_interval
 from fourier_addition.errors import UserError
+from fourier_addition.numbers import BOUNDARY
 from fourier_addition.tasks import few_shot_prefix
 
 NUMBER = re.compile(r"\s*(-?(?:\d{1,3}(?:,\d{3})+|\d+))")
@@ -43,11 +44,15 @@ def prompted_examples(
     """A dataset whose prompts begin with the same solved examples, and what these are.
 
     examples: a dataset. shots: solved examples from its train split, drawn by the seed; 0 asks
-    without any. form: the answer's form. separator: what ends each solved example.
+    without any. form: the answer's form; in the bare form, a boundary before each solved example's
+    answer makes it the tokens that the model is asked for. separator: what ends each solved example.
     Returns the table with longer prompts, and {"shots", "seed", "separator", "examples" (their
     numbers in the dataset), "prefix"}. Raises UserError when the train split is too small.
     """
-    prefix, chosen = few_shot_prefix(examples, shots, seed, form, separator)
+    _, chosen = few_shot_prefix(examples, shots, seed, form, separator)
+    between = " " if form == "space" else BOUNDARY
+    solved = examples.set_index("example").loc[list(chosen)]
+    prefix = "".join(f"{row.prompt}{between}{row.answer}{separator}" for row in solved.itertuples())
     facts = {"shots": shots, "seed": seed, "separator": separator}
     facts |= {"examples": [int(each) for each in chosen], "prefix": prefix}
     return examples.assign(prompt=prefix + examples["prompt"]), facts

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from fourier_addition.errors import UserError
+from fourier_addition.numbers import BOUNDARY
 
 
 class Encoded(NamedTuple):
@@ -53,12 +54,29 @@ def encode_masked(tokenizer: Any, prompts: Sequence[str]) -> list[Encoded]:
 
 def _with_ends(tokenizer: Any, prompts: Sequence[str]) -> Iterator[tuple[list[int], int]]:
     """Token ids of each prompt and where its closing special tokens begin."""
-    batch = tokenizer(list(prompts), return_special_tokens_mask=True)
-    for ids, special in zip(batch.input_ids, batch.special_tokens_mask, strict=True):
-        end = len(ids)
+    batch = tokenizer([text.replace(BOUNDARY, "") for text in prompts], return_special_tokens_mask=True)
+    for text, ids, special in zip(prompts, batch.input_ids, batch.special_tokens_mask, strict=True):
+        start, end = 0, len(ids)
         while end > 0 and special[end - 1]:
             end -= 1
-        yield list(ids), end
+        while start < end and special[start]:
+            start += 1
+        if BOUNDARY in text:
+            middle = _in_pieces(tokenizer, text, list(ids[start:end]))
+            yield [*ids[:start], *middle, *ids[end:]], start + len(middle)
+        else:
+            yield list(ids), end
+
+
+def _in_pieces(tokenizer: Any, text: str, whole: list[int]) -> list[int]:
+    """Token ids of a text that is cut at every boundary; those of the whole where the cuts change the text.
+
+    They change it where a tokenizer puts a space before every text (SentencePiece's dummy prefix); such
+    tokenizers write numbers digit by digit, so that no cut is needed.
+    """
+    pieces = [tokenizer(piece, add_special_tokens=False).input_ids for piece in text.split(BOUNDARY)]
+    joined = [token for piece in pieces for token in piece]
+    return joined if tokenizer.decode(joined) == tokenizer.decode(whole) else whole
 
 
 def bucket(encoded: Sequence[Encoded], batch_size: int, device: torch.device | str) -> Iterator[Bucket]:

@@ -119,10 +119,37 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is not valid JSON: {error}.") from error
 
 
+SEAL = b"SHA-256:"
+"""What stands before the digest that `write_parquet` puts between a table's data and its footer."""
+
+
 def write_parquet(table: Any, path: str | Path) -> None:
-    """Write a pandas DataFrame to Parquet, whole or not at all, with a checksum a page."""
+    """Write a pandas DataFrame to Parquet, whole or not at all, with a digest of the whole file inside.
+
+    Parquet's own checksums leave out headers and the footer. Readers find data by the offsets in
+    the footer and do not look at the 40 bytes before it.
+    """
     with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False, write_page_checksum=True)
+        table.to_parquet(temporary, index=False)
+        content = temporary.read_bytes()
+        footer = _footer(content)
+        seal = SEAL + hashlib.sha256(content).digest()
+        temporary.write_bytes(content[:footer] + seal + content[footer:])
+
+
+def _footer(content: bytes) -> int:
+    """Where the footer of a Parquet file starts, as its last 8 bytes say."""
+    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
+def _broken_seal(content: bytes) -> bool | None:
+    """Whether a Parquet file differs from its digest; None where it has none."""
+    footer = _footer(content)
+    seal = footer - len(SEAL) - 32
+    if seal < 0 or content[seal : seal + len(SEAL)] != SEAL:
+        return None
+    digest = hashlib.sha256(content[:seal] + content[footer:]).digest()
+    return content[seal + len(SEAL) : footer] != digest
 
 
 def write_csv(table: Any, path: str | Path) -> None:
@@ -261,7 +288,8 @@ def require_whole(path: str | Path) -> None:
     """Check a job's input before it is read, so that no damaged file becomes a figure.
 
     A manifest: every file of its directory has the SHA-256 that was written down. A Parquet
-    table: every page has its checksum. Other JSON: it can be parsed. Other files pass.
+    table: it has the SHA-256 inside it, or can at least be read. Other JSON: it can be parsed.
+    Other files pass.
     Raises UserError that names the file and what to do.
     """
     path = Path(path)
@@ -275,13 +303,22 @@ def require_whole(path: str | Path) -> None:
             if problems:
                 raise UserError(_remake(problems, path))
     elif path.suffix == ".parquet":
-        # Costs a quarter of a second to import, and only jobs with tables need it.
-        import pyarrow.parquet
+        broken = _broken_seal(path.read_bytes())
+        if broken:
+            raise UserError(_remake([f"{path} has changed since it was written"], path))
+        if broken is None:
+            _require_readable(path)
 
-        try:
-            pyarrow.parquet.read_table(path, page_checksum_verification=True).to_pandas()
-        except Exception as error:  # pandas' own notes inside the file fail in many ways
-            if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
-                raise
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise UserError(_remake([f"{path} is damaged ({reason})"], path)) from error
+
+def _require_readable(path: Path) -> None:
+    """Raise UserError unless a Parquet file without a digest (cut off, or made elsewhere) can be read."""
+    # Costs a quarter of a second to import, and is hardly ever needed.
+    import pyarrow.parquet
+
+    try:
+        pyarrow.parquet.read_table(path, page_checksum_verification=True).to_pandas()
+    except Exception as error:  # pandas' own notes inside the file fail in many ways
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(_remake([f"{path} is damaged ({reason})"], path)) from error

@@ -164,23 +164,25 @@ class Killer:
                 found += [int(match[1]) for match in [re.search(pattern, log.read_text())] if match]
         return found
 
-    def kill(self, snakemake: subprocess.Popen, pid: int, stage: str) -> None:
-        """Kill the job, Snakemake's group, or Snakemake alone, whose turn it is."""
+    def kill(self, snakemake: subprocess.Popen, pid: int, stage: str) -> str | None:
+        """Kill the job, Snakemake's group, or Snakemake alone; which, or None where it had just ended."""
         kind = KINDS[self.killed(stage) % len(KINDS)]
         self.look_for_resumed()
         alive = list(jobs_below(psutil.Process(snakemake.pid)))
-        with contextlib.suppress(ProcessLookupError):
-            if kind == "job":
-                os.kill(pid, signal.SIGKILL)
-            elif kind == "group":
-                os.killpg(snakemake.pid, signal.SIGKILL)
-            else:
-                snakemake.kill()
-                deadline = time.monotonic() + 5
-                while any(map(running, alive)):
-                    assert time.monotonic() < deadline, "A job goes on without its Snakemake."
-                    time.sleep(0.01)
-            self.counts[stage, kind] += 1
+        if not running(pid):
+            return None
+        if kind == "job":
+            os.kill(pid, signal.SIGKILL)
+        elif kind == "group":
+            os.killpg(snakemake.pid, signal.SIGKILL)
+        else:
+            snakemake.kill()
+            deadline = time.monotonic() + 5
+            while any(map(running, alive)):
+                assert time.monotonic() < deadline, "A job goes on without its Snakemake."
+                time.sleep(0.01)
+        self.counts[stage, kind] += 1
+        return kind
 
     def look_for_resumed(self) -> None:
         """Note the stages whose logs begin after the first progress line of an undisturbed run."""
@@ -202,19 +204,21 @@ class Killer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            watched, moments = psutil.Process(process.pid), {}
+            watched, jobs, moments = psutil.Process(process.pid), {}, {}
+            looked = 0.0
             while process.poll() is None:
-                for pid, stage in jobs_below(watched).items():
+                # Looking through all processes costs more than asking whether a moment has come.
+                if time.monotonic() - looked > 0.1:
+                    jobs, looked = jobs_below(watched), time.monotonic()
+                for pid, stage in jobs.items():
                     if pid not in moments:
                         moments[pid] = self.moment(stage)
-                    elif self.killed(stage) < self.each and moments[pid]():
-                        before = self.counts.copy()
-                        self.kill(process, pid, stage)
-                        moments[pid] = lambda: False
-                        if (self.counts - before).keys() & {(stage, "group"), (stage, "snakemake")}:
+                    elif moments[pid] and self.killed(stage) < self.each and moments[pid]():
+                        moments[pid] = None
+                        if self.kill(process, pid, stage) in ("group", "snakemake"):
                             process.wait()
                             return None
-                time.sleep(0.01)
+                time.sleep(0.02)
         return process.returncode
 
     def complete(self) -> bool:
@@ -258,7 +262,7 @@ def durations(command: Iterable[str], folder: Path, environment: Mapping[str, st
             for pid, stage in jobs_below(watched).items():
                 first.setdefault(pid, time.monotonic())
                 last[pid] = (stage, time.monotonic())
-            time.sleep(0.02)
+            time.sleep(0.1)
     assert process.returncode == 0, log.read_text()[-6000:]
     seconds: dict[str, float] = {}
     for pid, (stage, end) in last.items():

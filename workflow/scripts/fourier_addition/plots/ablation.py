@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from fourier_addition.plots import theme
 from fourier_addition.plots.labels import period_axis
-from fourier_addition.plots.spectrum import base_period
+from fourier_addition.plots.panels import base_period
 
 CONTROLS = ("control_low", "control_mean", "control_high")
 CONTROL_NAME = "random directions, same rank"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fourier_addition.errors import UserError
 from fourier_addition.plots import theme
 from fourier_addition.plots.labels import label_peaks, period_axis
-from fourier_addition.plots.spectrum import base_period
+from fourier_addition.plots.panels import base_period
 
 COLUMNS = (
     "name",

@@ -13,14 +13,9 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.plots import theme
-from fourier_addition.plots.spectrum import last_layers
+from fourier_addition.plots.panels import last_layers, window_rows
 
 COLUMNS = ("module", "layer", "number", "logit")
-
-
-def window_rows(table: pd.DataFrame, *, answer: int, window: int | None) -> pd.DataFrame:
-    """Rows of the numbers within `window` of the answer; all when None."""
-    return table if window is None else table[(table["number"] - answer).abs() <= window]
 
 
 def _number_ticks(answer: int, low: int, high: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Which module and layer a single-layer figure shows."""
+"""Which modules, layers and numbers of a table a figure shows."""
 
 from __future__ import annotations
 
@@ -25,3 +25,21 @@ def chosen_layers(table: pd.DataFrame, layer: Sequence[int] | None) -> list[tupl
             )
         panels.append((module, chosen))
     return panels
+
+
+def last_layers(table: pd.DataFrame, layers: int | Sequence[int] | None) -> pd.DataFrame:
+    """Rows of the last `layers` layers, or of the layers listed; all when None."""
+    if layers is None:
+        return table
+    wanted = sorted(table["layer"].unique())[-layers:] if isinstance(layers, int) else list(layers)
+    return table[table["layer"].isin(wanted)]
+
+
+def window_rows(table: pd.DataFrame, *, answer: int, window: int | None) -> pd.DataFrame:
+    """Rows of the numbers within `window` of the answer; all when None."""
+    return table if window is None else table[(table["number"] - answer).abs() <= window]
+
+
+def base_period(table: pd.DataFrame) -> float:
+    """N of a table of components: component times period, the same in every row."""
+    return float((table["component"] * table["period"]).median())

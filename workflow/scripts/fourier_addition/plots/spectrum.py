@@ -14,23 +14,11 @@ from matplotlib.figure import Figure
 from fourier_addition.errors import UserError
 from fourier_addition.plots import theme
 from fourier_addition.plots.labels import label_peaks, period_axis
+from fourier_addition.plots.panels import base_period, last_layers
 
 COLUMNS = ("module", "layer", "component", "period", "magnitude", "prominence", "outlier")
 OUTLIER_RULES = ("majority", "any")
 NOTHING = "no component stands out from shuffled numbers"
-
-
-def base_period(table: pd.DataFrame) -> float:
-    """N of a table of components: component times period, the same in every row."""
-    return float((table["component"] * table["period"]).median())
-
-
-def last_layers(table: pd.DataFrame, layers: int | Sequence[int] | None) -> pd.DataFrame:
-    """Rows of the last `layers` layers, or of the layers listed; all when None."""
-    if layers is None:
-        return table
-    wanted = sorted(table["layer"].unique())[-layers:] if isinstance(layers, int) else list(layers)
-    return table[table["layer"].isin(wanted)]
 
 
 def _finish_axis(ax: Axes, table: pd.DataFrame, ylabel: str) -> None:

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fourier_addition.plots import theme
-from fourier_addition.plots.heatmap import window_rows
-from fourier_addition.plots.logits import mark_answer, mark_top
+from fourier_addition.plots.marks import mark_answer, mark_top
+from fourier_addition.plots.panels import window_rows
 
 COLUMNS = ("component", "period", "number", "value", "magnitude", "answer")
 

@@ -10,7 +10,6 @@ from fourier_addition.errors import UserError
 from fourier_addition.figures import views
 from fourier_addition.models import greedy_texts, wrap
 from fourier_addition.numbers import tokenizer_number_space
-from fourier_addition.probes import embedding_probes
 from fourier_addition.prompting import answer_summary, answer_table, number_complete
 from fourier_addition.tasks import Task, answer_tokens, dataset
 from study import ROOT
@@ -84,7 +83,8 @@ def test_digits_have_a_spectrum_and_a_parity_probe(adder):
     rows = rows.copy()
     rows[:, 0] = 5.0 * (np.arange(10) % 2)
     rows[:, 1:] *= 0.01
-    probes = embedding_probes(rows, [2, 5, 10], shuffles=5, seed=0)
+    settings = {"shuffles": 20, "folds": 5, "ridge": 0.1, "seed": 0}
+    probes = probe_table(rows, np.arange(10), [2, 5, 10], **settings)
     assert list(probes["modulus"]) == [2]
     assert not enough_for_map(10, clusters=10, perplexity=5)
 

@@ -289,12 +289,17 @@ def table_inputs(wildcards):
     table = config["tables"][wildcards.table]
     if table["kind"] == "api":
         return [layout.api_run(run, "accuracy.json") for run in table["runs"]]
-    if table["kind"] in ("accuracy", "prompted"):
-        file = "accuracy.json" if table["kind"] == "accuracy" else "answers.json"
+    files = {
+        "accuracy": ["accuracy.json"],
+        "arms": ["accuracy.json", "history.parquet"],
+        "prompted": ["answers.json"],
+    }
+    if table["kind"] in files:
         return [
             layout.run(instance(run, seed), file)
             for run in table["runs"]
             for seed in config["runs"][run]["seeds"]
+            for file in files[table["kind"]]
         ]
     file = {
         "ablation": "ablation/all/summary.parquet",

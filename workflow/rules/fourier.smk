@@ -47,6 +47,29 @@ rule spectra:
         "../scripts/spectra.py"
 
 
+rule probes:
+    input:
+        captures=run_captures("json"),
+    output:
+        probes=layout.run("{run}", "probes.parquet"),
+    log:
+        "logs/runs/{run}/probes.log",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(sized("lens", "mem_mb")),
+        runtime=sized("lens", "runtime"),
+    params:
+        code=digest("probes.py"),
+        analysis={
+            key: value
+            for key, value in config["analysis"].items()
+            if key == "seed" or key.startswith("probe_")
+        },
+    script:
+        "../scripts/probes.py"
+
+
 rule embedding:
     input:
         readout=readout_of,
@@ -68,8 +91,8 @@ rule embedding:
         analysis={
             key: value
             for key, value in config["analysis"].items()
-            if key in ("basis", "clusters", "perplexity", "probe_moduli", "seed")
-            or key.startswith("null_")
+            if key in ("basis", "clusters", "perplexity", "seed")
+            or key.startswith(("null_", "probe_"))
         },
     script:
         "../scripts/embedding.py"

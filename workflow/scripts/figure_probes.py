@@ -1,4 +1,4 @@
-"""Probes of n mod T on number embeddings, with shuffled numbers beside them."""
+"""Probes of n mod T on number embeddings, or on the residual stream by layer, beside shuffled numbers."""
 
 import pandas as pd
 from fourier_addition.job import job, mock_snakemake
@@ -11,8 +11,10 @@ if "snakemake" not in globals():
 with job(snakemake):
     options = snakemake.params.options
     table = pd.concat(
-        pd.read_parquet(path).assign(name=name, layer=0)
+        pd.read_parquet(path).assign(name=name)
         for path, name in zip(snakemake.input.probes, options["names"], strict=True)
     )
+    if snakemake.params.kind == "probes":
+        table["layer"] = 0
     figure, drawn = plot_probes(table, names=options["labels"], note=options["note"])
     save(figure, drawn, snakemake.output.pdf.removesuffix(".pdf"))

@@ -1,10 +1,9 @@
 """Table 1, its conclusions under every reading, the accuracy of runs, or the answers of prompted ones."""
 
-import re
 from pathlib import Path
 
 import pandas as pd
-from fourier_addition.accuracy import accuracy_table, by_run
+from fourier_addition.accuracy import accuracies_of, accuracy_table, arms_table, by_run
 from fourier_addition.api.summary import HEADINGS, api_table
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.prompting import prompted_table
@@ -31,11 +30,7 @@ def sensitivity(path: str) -> dict:
 
 
 def accuracy(paths: list[str]) -> dict:
-    results = {}
-    for path in paths:
-        run, seed = re.search(r"runs/(.+)\.seed(\d+)/", path).groups()
-        results[run, int(seed)] = read_json(path)
-    table = accuracy_table(results)
+    table = accuracy_table(accuracies_of(paths))
     rows = [
         [
             row.run,
@@ -53,16 +48,40 @@ def accuracy(paths: list[str]) -> dict:
     return {"table": table, "headings": headings, "rows": rows, "text_columns": 1}
 
 
+def arms(paths: list[str]) -> dict:
+    results = accuracies_of([path for path in paths if path.endswith(".json")])
+    histories = [pd.read_parquet(path) for path in paths if path.endswith(".parquet")]
+    table = arms_table(results, dict(zip(results, histories, strict=True)))
+    rows = [
+        [
+            row.run,
+            str(row.seeds),
+            f"{row.accuracy:.1%}",
+            "-" if pd.isna(row.low) else f"{row.low:.1%} to {row.high:.1%}",
+            f"{row.validation:.1%}",
+            f"{row.reached} of {row.seeds}",
+            "-" if pd.isna(row.epochs) else f"{row.epochs:g}",
+        ]
+        for row in table.itertuples()
+    ]
+    headings = [
+        "Arm",
+        "Seeds",
+        "Test",
+        "95 % interval over seeds",
+        "Validation",
+        "Reach 99 %",
+        "Epochs to 99 %",
+    ]
+    return {"table": table, "headings": headings, "rows": rows, "text_columns": 1}
+
+
 def share(count: int, of: int, value: float, low: float, high: float) -> str:
     return f"{value:.1%} ({low:.1%} to {high:.1%}; {int(count)} of {int(of)})" if of else "none"
 
 
 def prompted(paths: list[str]) -> dict:
-    results = {}
-    for path in paths:
-        run, seed = re.search(r"runs/(.+)\.seed(\d+)/", path).groups()
-        results[run, int(seed)] = read_json(path)
-    table = prompted_table(results)
+    table = prompted_table(accuracies_of(paths))
     names = ("accuracy", "unparsed", "multiples_of_10", "below_6", "even")
     rows = [
         [row["run"], str(row["seed"]), str(row["shots"])]
@@ -84,8 +103,9 @@ def api(paths: list[str]) -> dict:
 
 with job(snakemake):
     kind, inputs = snakemake.params.kind, list(snakemake.input)
-    if kind in ("accuracy", "prompted", "api"):
-        made = {"accuracy": accuracy, "prompted": prompted, "api": api}[kind](inputs)
+    of_many = {"accuracy": accuracy, "arms": arms, "prompted": prompted, "api": api}
+    if kind in of_many:
+        made = of_many[kind](inputs)
     else:
         made = {"ablation": ablation, "sensitivity": sensitivity}[kind](inputs[0])
     table = made.pop("table")

@@ -340,7 +340,7 @@ def _check_views(config: Mapping[str, Any]) -> None:
             table["kind"] = "ablation"
         if "kind" not in table:
             raise UserError(f"Config key `{where}.kind` is missing: only `table-1` has one of its own.")
-        key = "runs" if table["kind"] in ("accuracy", "prompted", "api") else "run"
+        key = "runs" if table["kind"] in ("accuracy", "arms", "prompted", "api") else "run"
         if key not in table:
             raise UserError(
                 f"Config key `{where}.{key}` is missing: a table of kind {table['kind']} needs it."
@@ -354,6 +354,8 @@ def _check_views(config: Mapping[str, Any]) -> None:
             if key == "run":
                 _check_seed(config, run, table["seed"], f"{where}.seed")
                 check_number_tokens(config, run, f"{where}.run")
+            if table["kind"] == "arms":
+                check_trained(config, run, f"{where}.runs")
             if table["kind"] == "prompted" and not prompted(config["runs"][run]):
                 raise UserError(
                     f"Config key `{where}.runs`: run '{run}' is trained; a table of kind prompted is of "

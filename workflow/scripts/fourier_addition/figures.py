@@ -54,6 +54,7 @@ FAMILIES: dict[str, str] = {
     "embedding": "embedding",
     "clusters": "clusters",
     "probes": "probes",
+    "layer-probes": "probes",
     "training": "training",
     "arms": "training",
     "errors": "errors",
@@ -92,7 +93,7 @@ NEEDS = {
         "tau",
         "periods",
     ],
-    "runs": ["training", "arms", "spectra-comparison", "digit-ranges", "range-heatmap"],
+    "runs": ["training", "arms", "layer-probes", "spectra-comparison", "digit-ranges", "range-heatmap"],
     "embeddings": ["embedding", "clusters", "probes", "embedding-and-clusters"],
     "runs and embeddings": ["embedding-and-training"],
 }
@@ -174,6 +175,8 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
             check_number_tokens(config, each, f"figures.{name}.runs")
         shown += runs
         inputs |= _many_runs(config, kind, runs, seed)
+        if kind == "layer-probes":
+            options["names"] = runs
         options["ranges"] = {layout.slug(label): label for label in config["ablations"]["digit_ranges"]}
     if kind in NEEDS["embeddings"] + NEEDS["runs and embeddings"]:
         names = _wanted(entry, name, "embeddings", "this figure shows number embeddings")
@@ -273,13 +276,14 @@ _EMBEDDING: dict[str, dict[str, str]] = {
 
 def _many_runs(config: Mapping[str, Any], kind: str, runs: list[str], seed: int) -> dict[str, Any]:
     """Inputs of a figure that compares runs, in the order of `runs` (and their seeds)."""
+    if kind == "layer-probes":
+        return {"probes": [layout.run(instance(run, seed), "probes.parquet") for run in runs]}
     if kind in ("training", "arms", "embedding-and-training"):
+        file = "accuracy.json" if kind == "arms" else "history.parquet"
         files = [
-            layout.run(instance(run, each), "history.parquet")
-            for run in runs
-            for each in config["runs"][run]["seeds"]
+            layout.run(instance(run, each), file) for run in runs for each in config["runs"][run]["seeds"]
         ]
-        return {"histories": files}
+        return {"accuracies" if kind == "arms" else "histories": files}
     if kind == "spectra-comparison":
         return {"tables": [layout.run(instance(run, seed), "spectra.parquet") for run in runs]}
     return {

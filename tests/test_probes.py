@@ -1,0 +1,81 @@
+"""Probes of n mod T: what is written into vectors is read, what is not stays within the null."""
+
+import numpy as np
+import pytest
+from fourier_addition.accuracy import arms_table, epochs_to, seeds_interval
+from fourier_addition.probes import kappas, layer_probes, probe_kappas, probe_table
+from pandas import DataFrame
+from sklearn.linear_model import Ridge
+from sklearn.metrics import cohen_kappa_score
+
+SETTINGS = {"shuffles": 100, "folds": 5, "ridge": 0.1, "seed": 0}
+
+
+def test_kappa_is_that_of_the_library():
+    generator = np.random.default_rng(0)
+    truth, predicted = generator.integers(0, 4, (2, 6, 50))
+    expected = [cohen_kappa_score(a, b) for a, b in zip(truth, predicted, strict=True)]
+    assert np.allclose(kappas(truth, predicted, 4), expected)
+    assert kappas(np.zeros((1, 5), int), np.zeros((1, 5), int), 2) == [0]
+
+
+def test_the_probe_is_ridge_regression_over_unseen_numbers():
+    generator = np.random.default_rng(1)
+    numbers = generator.integers(0, 30, 90)
+    vectors = generator.standard_normal((90, 12))
+    values = np.unique(numbers)
+    residues = np.stack([values % 3, generator.permutation(values % 3)])
+    found = probe_kappas(vectors, numbers, residues, folds=5, ridge=0.3, seed=7)
+    x = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
+    place = np.searchsorted(values, numbers)
+    fold_of = np.random.default_rng(7).permutation(len(values))[place] % 5
+    for case, kappa in zip(residues, found, strict=True):
+        labels, predicted = case[place], np.empty(90, int)
+        for fold in range(5):
+            train = fold_of != fold
+            assert not set(numbers[train]) & set(numbers[~train])
+            code = np.eye(3)[labels[train]]
+            # Centred targets and no intercept for the vectors, as the kernel form has it.
+            model = Ridge(alpha=0.3 * 12, fit_intercept=False).fit(x[train], code - code.mean(axis=0))
+            predicted[~train] = (model.predict(x[~train]) + code.mean(axis=0)).argmax(axis=1)
+        assert kappa == pytest.approx(cohen_kappa_score(labels, predicted))
+
+
+def test_residues_on_a_circle_are_read_and_others_are_not():
+    generator = np.random.default_rng(2)
+    numbers = np.arange(100)
+    angle = 2 * np.pi * numbers / 10
+    vectors = generator.standard_normal((100, 40))
+    vectors[:, :2] += 6 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    table = probe_table(vectors, numbers, [7, 10], **SETTINGS).set_index("modulus")
+    assert table.loc[10, "kappa"] > 0.6 > table.loc[10, "null_high"]
+    assert table.loc[7, "null_low"] <= table.loc[7, "kappa"] <= table.loc[7, "null_high"]
+
+
+def test_a_modulus_with_too_few_numbers_is_left_out():
+    table = probe_table(np.eye(20), np.arange(20), [2, 5], **SETTINGS)
+    assert list(table["modulus"]) == [2]
+
+
+def test_every_state_is_probed_for_the_answer():
+    generator = np.random.default_rng(3)
+    answers = generator.integers(0, 60, 200)
+    residual = generator.standard_normal((3, 200, 16))
+    residual[2, :, 0] += 8 * (answers % 2)
+    table = layer_probes(residual, answers, [2, 5], **SETTINGS)
+    parity = table[table["modulus"] == 2].set_index("layer")
+    assert list(parity.index) == [0, 1, 2]
+    assert parity.loc[2, "kappa"] > 0.9 and parity.loc[0, "kappa"] < parity.loc[0, "null_high"] + 0.1
+
+
+def test_arms_are_summed_up_over_seeds():
+    assert np.isnan(seeds_interval([0.5])).all()
+    low, high = seeds_interval([0.4, 0.5, 0.6])
+    assert low == pytest.approx(0.5 - 4.3027 * 0.1 / np.sqrt(3), abs=1e-4) and high == pytest.approx(1 - low)
+    slow = DataFrame({"epoch": [0, 1, 2], "step": [0, 10, 20], "accuracy": [0.0, 0.98, 0.995]})
+    never = slow.assign(accuracy=0.1)
+    assert epochs_to(slow, 0.99) == 2 and np.isnan(epochs_to(never, 0.99))
+    splits = {"test": {"accuracy": 0.9}, "validation": {"accuracy": 0.8}}
+    table = arms_table({("a", 0): splits, ("a", 1): splits}, {("a", 0): slow, ("a", 1): never})
+    row = table.iloc[0]
+    assert (row["seeds"], row["reached"], row["epochs"], row["steps"]) == (2, 1, 2, 20)

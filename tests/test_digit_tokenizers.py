@@ -10,6 +10,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.figures import views
 from fourier_addition.models import greedy_texts, wrap
 from fourier_addition.numbers import tokenizer_number_space
+from fourier_addition.probes import probe_table
 from fourier_addition.prompting import answer_summary, answer_table, number_complete
 from fourier_addition.tasks import Task, answer_tokens, dataset
 from study import ROOT

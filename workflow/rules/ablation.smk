@@ -2,6 +2,7 @@
 rule ablate:
     input:
         checkpoint=layout.run("{run}", "checkpoint.json"),
+        weights=checkpoint_of,
         dataset=prompts_of,
     output:
         store=directory(layout.run("{run}", "ablation/{range}/outcomes.zarr")),
@@ -75,6 +76,15 @@ if config["ablations"]["shard"]:
                 )
                 for shard in range(ablation_shards(wildcards))
             ],
+            stores=lambda wildcards: stored(
+                *(
+                    layout.run(
+                        wildcards.run,
+                        f"ablation/{wildcards.range}/shards/{shard}.zarr",
+                    )
+                    for shard in range(ablation_shards(wildcards))
+                )
+            ),
             dataset=prompts_of,
         output:
             store=directory(layout.run("{run}", "ablation/{range}/outcomes.zarr")),
@@ -103,6 +113,7 @@ if config["ablations"]["shard"]:
 rule sensitivity:
     input:
         checkpoint=layout.run("{run}", "checkpoint.json"),
+        weights=checkpoint_of,
         dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
     output:
         tables=layout.run("{run}", "ablation/readings.parquet"),

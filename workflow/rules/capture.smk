@@ -4,6 +4,7 @@
 rule capture:
     input:
         checkpoint=layout.run("{run}", "checkpoint.json"),
+        weights=checkpoint_of,
         dataset=prompts_of,
     output:
         store=directory(
@@ -37,6 +38,7 @@ rule readout_run:
     input:
         unpack(shots_of),
         checkpoint=layout.run("{run}", "checkpoint.json"),
+        weights=checkpoint_of,
     output:
         store=directory(layout.run("{run}", "readout.zarr")),
         manifest=layout.run("{run}", "readout.json"),
@@ -64,6 +66,7 @@ rule readout_run:
 rule readout_model:
     input:
         model=layout.model("{model}") + ".json",
+        weights=stored(layout.model("{model}")),
     output:
         store=directory(layout.embedding("{model}", "readout.zarr")),
         manifest=layout.embedding("{model}", "readout.json"),

@@ -8,10 +8,14 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = Path(workflow.basedir).resolve()
-SCRIPTS = (
-    (SCRIPTS.parent if SCRIPTS.name == "workflow" else SCRIPTS) / "workflow" / "scripts"
-)
+# Beside this file, also where another workflow uses this one as a module.
+RULES = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve()
+SCRIPTS = RULES.parent / "scripts"
+if not SCRIPTS.is_dir():
+    raise WorkflowError(
+        f"The scripts beside {RULES} cannot be imported: use this workflow from a local folder, "
+        "cloned or deployed, not from an address."
+    )
 sys.path.insert(0, str(SCRIPTS))
 
 from fourier_addition import layout
@@ -166,6 +170,23 @@ def shots_of(wildcards):
     return {}
 
 
+# With `--default-storage-provider` results lie in storage, and a job is given only its inputs: there
+# a directory is an input beside its manifest. Locally the manifest, written last, is proof enough.
+IN_STORAGE = workflow.storage_settings.default_storage_provider is not None
+
+
+def stored(*directories):
+    """Directories that a job reads beside their manifests, where results lie in storage."""
+    return list(directories) if IN_STORAGE else []
+
+
+def checkpoint_of(wildcards):
+    """Directory of a run's weights as a stored input; a prompted run's is the model's own."""
+    if wildcards.run in PROMPTED:
+        return stored(layout.model(run_of(wildcards)["model"]))
+    return stored(layout.run(wildcards.run, "checkpoint"))
+
+
 def run_captures(suffix):
     """Input function: a run's captured activations."""
 
@@ -239,6 +260,8 @@ def training_inputs(run):
     }
     if "embedding_from" in run:
         inputs["donor"] = layout.model(run["embedding_from"]) + ".json"
+    models = [run[key] for key in ("model", "embedding_from") if key in run]
+    inputs["weights"] = stored(*map(layout.model, dict.fromkeys(models)))
     return inputs
 
 

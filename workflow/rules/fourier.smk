@@ -4,6 +4,7 @@
 rule lens:
     input:
         captures=run_captures("json"),
+        stores=lambda wildcards: stored(*run_captures("zarr")(wildcards)),
     output:
         accuracy=layout.run("{run}", "lens.parquet"),
         predictions=layout.run("{run}", "predictions.parquet"),
@@ -23,7 +24,9 @@ rule lens:
 rule spectra:
     input:
         captures=run_captures("json"),
+        stores=lambda wildcards: stored(*run_captures("zarr")(wildcards)),
         readout=layout.run("{run}", "readout.json"),
+        rows=stored(layout.run("{run}", "readout.zarr")),
         example=layout.run("{run}", "example.parquet"),
     output:
         modules=layout.run("{run}", "spectra.parquet"),
@@ -73,6 +76,9 @@ rule probes:
 rule embedding:
     input:
         readout=readout_of,
+        rows=lambda wildcards: stored(
+            readout_of(wildcards).removesuffix(".json") + ".zarr"
+        ),
     output:
         spectrum=layout.embedding("{name}", "spectrum.parquet"),
         clusters=layout.embedding("{name}", "clusters.parquet"),

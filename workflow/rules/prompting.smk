@@ -32,6 +32,7 @@ rule solved_examples:
 rule adopt_model:
     input:
         model=lambda wildcards: layout.model(run_of(wildcards)["model"]) + ".json",
+        weights=checkpoint_of,
     output:
         manifest=layout.run("{run}", "checkpoint.json"),
     log:
@@ -52,6 +53,7 @@ rule adopt_model:
 rule prompt:
     input:
         checkpoint=layout.run("{run}", "checkpoint.json"),
+        weights=checkpoint_of,
         prompts=layout.run("{run}", "prompts.parquet"),
         shots=layout.run("{run}", "shots.json"),
     output:

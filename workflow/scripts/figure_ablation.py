@@ -40,7 +40,7 @@ with job(snakemake):
     if kind in ("digit-ranges", "range-heatmap"):
         labels, parts = options["labels"], []
         for path in snakemake.input.tables:
-            run, span = re.search(r"runs/(.+)\.seed\d+/ablation/([^/]+)/", path).groups()
+            run, span = re.search(r"runs/([^/]+)\.seed\d+/ablation/([^/]+)/", path).groups()
             parts.append(rows_of(path, "table").assign(run=labels[run], digit_range=options["ranges"][span]))
         table = pd.concat(parts)
         if kind == "range-heatmap":

@@ -19,6 +19,9 @@ def provenance(snakemake: Any, *, device: str = "cpu", **more: Any) -> dict[str,
     """
     inputs: dict[str, Any] = {}
     for path in map(str, snakemake.input):
+        if Path(path).is_dir():
+            # Where results lie in storage, a directory comes with its manifest.
+            continue
         manifest = read_json(path) if path.endswith(".json") else None
         if isinstance(manifest, dict) and "manifest" in manifest:
             manifest = read_manifest(path)

@@ -536,3 +536,9 @@ def pretraining_resources(
 ) -> dict[str, int]:
     """mem_mb, gpu, gpu_mem_mb and runtime to ask for when a model is pre-trained."""
     return pretraining_estimate(config, model, machine).resources()
+
+
+if __name__ == "__main__":
+    from fourier_addition.sizing_report import main
+
+    raise SystemExit(main())

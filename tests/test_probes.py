@@ -41,12 +41,13 @@ def test_the_probe_is_ridge_regression_over_unseen_numbers():
         assert kappa == pytest.approx(cohen_kappa_score(labels, predicted))
 
 
-def test_residues_on_a_circle_are_read_and_others_are_not():
+def test_residues_on_circles_are_read_and_others_are_not():
     generator = np.random.default_rng(2)
     numbers = np.arange(100)
-    angle = 2 * np.pi * numbers / 10
-    vectors = generator.standard_normal((100, 40))
-    vectors[:, :2] += 6 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    vectors = generator.standard_normal((100, 20))
+    for k in range(1, 5):  # periods 10, 5, 3.3 and 2.5
+        angle = 2 * np.pi * k * numbers / 10
+        vectors[:, 2 * k : 2 * k + 2] += 6 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     table = probe_table(vectors, numbers, [7, 10], **SETTINGS).set_index("modulus")
     assert table.loc[10, "kappa"] > 0.6 > table.loc[10, "null_high"]
     assert table.loc[7, "null_low"] <= table.loc[7, "kappa"] <= table.loc[7, "null_high"]

@@ -153,8 +153,8 @@ def test_a_rerun_completes_and_nothing_is_done_twice(cluster, disturbed):
     first, second = submitted(disturbed["first"]), submitted(disturbed["second"])
     assert set(second.values()) == {"rule_train/mini.scratch.seed0", "group_views-of-several_table"}
     completed = Counter(name for number, name in (first | second).items() if states[number] == "COMPLETED")
-    assert set(completed.values()) == {1} and len(completed) == 6
-    assert Counter(states[number] for number in first | second) == {"COMPLETED": 6, "CANCELLED": 1}
+    assert set(completed.values()) == {1} and len(completed) == 7
+    assert Counter(states[number] for number in first | second) == {"COMPLETED": 7, "CANCELLED": 1}
     # A figure and a table of one run in one submission.
     assert "group_views-mini.finetuned.seed0_figure_errors_table" in completed
     folder = disturbed["folder"]

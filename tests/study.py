@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +43,15 @@ def snakemake(
     output = ran.stdout + ran.stderr
     assert ran.returncode == expect, output[-6000:]
     return output
+
+
+@cache
+def finished(base: Path, config: str = "micro") -> Path:
+    """A finished study below `base`, made once for all tests of a session, which must leave it as it is."""
+    folder = base / f"finished-{config}"
+    folder.mkdir()
+    snakemake(copy_of_the_tree(folder, config), "--cores", "2")
+    return folder
 
 
 def planned(folder: Path, *arguments: str) -> set[str]:

@@ -87,51 +87,6 @@ def test_every_manifest_holds(study):
     assert checked > 10 and problems == []
 
 
-@pytest.fixture()
-def editing(study):
-    """The study's folder, whose files are put back afterwards."""
-    before = {path: path.read_bytes() for path in (study / "workflow").rglob("*.py")}
-    before[study / "config/config.yaml"] = (study / "config/config.yaml").read_bytes()
-    yield study
-    for path, text in before.items():
-        if path.read_bytes() != text:
-            path.write_bytes(text)
-    assert planned(study) == set()
-
-
-def test_comments_docstrings_and_touches_rerun_nothing(editing):
-    package = editing / "workflow/scripts/fourier_addition"
-    replace(package / "fourier.py", '"""Fourier analysis', '# A comment.\n"""Fourier\'s analysis')
-    for path in package.rglob("*.py"):
-        path.touch()
-    assert planned(editing) == set()
-
-
-def test_a_figures_style_redraws_that_figure(editing):
-    path = editing / "workflow/scripts/fourier_addition/plots/waves.py"
-    path.write_text(path.read_text() + "\n\nNEW = 1\n")
-    assert planned(editing) == {"figure_waves"}
-
-
-def test_a_filter_reruns_ablations_and_what_follows(editing):
-    path = editing / "workflow/scripts/fourier_addition/ablation/conditions.py"
-    path.write_text(path.read_text() + "\n\nNEW = 1\n")
-    rules = planned(editing)
-    assert {"ablate", "sensitivity"} <= rules
-    assert not rules & {"train", "capture", "dataset", "spectra", "pretrain_model", "figure_waves"}
-
-
-def test_a_configuration_value_reruns_its_rules(editing):
-    replace(editing / "config/config.yaml", "null_draws: 20", "null_draws: 21")
-    rules = planned(editing)
-    assert {"spectra", "embedding"} <= rules and not rules & {"train", "capture", "lens", "ablate"}
-
-
-def test_a_runs_label_redraws_figures_only(editing):
-    replace(editing / "config/config.yaml", "label: fine-tuned", "label: tuned")
-    assert all(rule.startswith("figure_") for rule in planned(editing))
-
-
 def test_a_missing_chunk_is_noticed(study, tmp_path):
     store = study / "results/runs/mini.scratch.seed0/readout.zarr"
     chunk = next(path for path in store.rglob("*") if path.is_file() and path.parent.name == "c")

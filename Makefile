@@ -45,6 +45,8 @@ format: setup
 
 docs: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.config_docs
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.sizing --page docs/sizing.md \
+	    --configfile config/paper.yaml --configfile docs/sizing-70b.yaml
 
 verify: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.verify results

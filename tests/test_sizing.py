@@ -28,6 +28,7 @@ from fourier_addition.sizing import (
     training_estimate,
     training_resources,
 )
+from fourier_addition.sizing_report import facts, job_estimate, markdown, planned_jobs, size_table
 from fourier_addition.tasks import Task, dataset, question
 from study import ROOT
 
@@ -161,6 +162,19 @@ def test_every_rule_has_an_estimate(micro):
     assert 0 < shard.written < whole.written and whole.gpus == 0
     with pytest.raises(UserError, match="no_such_rule"):
         estimate(micro, "no_such_rule", {})
+
+
+def test_the_page_holds_what_the_command_prints():
+    path = ROOT / "docs/sizing-70b.yaml"
+    jobs = planned_jobs(path)
+    config = validated(yaml.safe_load(path.read_text()))
+    table = markdown(size_table(config, jobs, Machine()))
+    page = (ROOT / "docs/sizing.md").read_text()
+    assert table in page and all(part in page for part in facts(Machine()))
+    # Shards of one batch of jobs, and every job has its wildcards.
+    assert sum(job.rule == "ablate_shard" for job in jobs) == 14
+    assert {job.wildcards["shard"] for job in jobs if job.rule == "capture"} == {"0", "1", "2", "3"}
+    assert not any(job_estimate(config, job, Machine()).minutes == 0 for job in jobs)
 
 
 PEAK = """

@@ -18,6 +18,7 @@ import yaml
 from fourier_addition.config import validated
 from fourier_addition.errors import UserError
 from fourier_addition.sizing import BASES, GPU_CONTEXT, GPU_HOST, Estimate, Machine, estimate
+from fourier_addition.storage import replacing
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -31,6 +32,9 @@ MEASURED = (
     ("its speed on one thread, thousand million operations a second", 62),
 )
 """Runs on one thread of an x86-64 processor, float32: what the formulas were held against."""
+
+
+MARK = "<!-- What follows is printed by `make docs`. -->"
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def size_table(config: Mapping[str, Any], jobs: list[Job], machine: Machine) -> 
             f"{sum(one.written for one in taken) / 1e9:.2f}",
         ]
 
-    rows += [row(name, taken) for name, taken in groups.items()]
+    rows += [row(name, groups[name]) for name in sorted(groups)]
     return [*rows, row("all", [one for taken in groups.values() for one in taken])]
 
 
@@ -109,31 +113,53 @@ def markdown(rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def facts(machine: Machine) -> list[str]:
+    """What the formulas were held against, and what they assume, as two tables with headings."""
+    gpu = f"{machine.gpu_flops / 1e12:g}, {machine.gpu_bandwidth / 1e9:g}, {machine.gpu_memory / 1000:g}"
+    assumed = [
+        ("base of a job that reads tables, draws a figure, loads torch, host MB", [*BASES.values()]),
+        ("CUDA's own memory, host and GPU MB", [GPU_HOST, GPU_CONTEXT]),
+        ("GPU: million million operations a second, GB a second, GB", [gpu]),
+        ("one processor thread: thousand million operations a second", [f"{machine.cpu_flops / 1e9:g}"]),
+        ("disk, MB a second", [f"{machine.disk / 1e6:g}"]),
+    ]
+    named = {"Measured": MEASURED, "Assumed": [(what, ", ".join(map(str, v))) for what, v in assumed]}
+    return [
+        f"## {name}\n\n{markdown([['What', 'Value'], *([what, str(value)] for what, value in rows)])}"
+        for name, rows in named.items()
+    ]
+
+
+def renew_page(path: str | Path, printed: str) -> None:
+    """Replace what follows the line `MARK` of a page. Raises UserError for a page without it."""
+    text, mark, _ = Path(path).read_text().partition(MARK)
+    if not mark:
+        raise UserError(f"{path} has no line '{MARK}', after which the tables go.")
+    with replacing(path) as temporary:
+        temporary.write_text(f"{text}{mark}\n\n{printed}\n")
+
+
 def main() -> int:
     """Print the tables of the configurations that are named; exit status 1 for one that is not valid."""
     parser = argparse.ArgumentParser(prog="python -m fourier_addition.sizing", description=__doc__)
     parser.add_argument("--configfile", action="append", required=True, help="a study; may be given again")
     default = Machine()
+    parser.add_argument("--page", help="a Markdown page that gets the tables instead")
     parser.add_argument("--gpu-tflops", type=float, default=default.gpu_flops / 1e12)
     parser.add_argument("--gpu-gb", type=float, default=default.gpu_memory / 1000)
     chosen = parser.parse_args()
     machine = Machine(gpu_flops=chosen.gpu_tflops * 1e12, gpu_memory=int(chosen.gpu_gb * 1000))
+    parts: list[str] = []
     try:
         for path in chosen.configfile:
             config = validated(yaml.safe_load(Path(path).read_text()))
-            print(f"## {path}\n\n{markdown(size_table(config, planned_jobs(path), machine))}\n")
+            parts.append(f"## {path}\n\n{markdown(size_table(config, planned_jobs(path), machine))}")
+        parts += facts(machine)
+        if chosen.page:
+            renew_page(chosen.page, "\n\n".join(parts))
+        else:
+            print("\n\n".join(parts))
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    assumed = [
-        ("base of a job that reads tables, draws a figure, loads torch, host MB", str(list(BASES.values()))),
-        ("CUDA's own memory, host and GPU MB", f"{GPU_HOST}, {GPU_CONTEXT}"),
-        ("GPU, million million operations a second, GB a second, GB", f"{machine.gpu_flops / 1e12:g}, "),
-        ("one processor thread, thousand million operations a second", f"{machine.cpu_flops / 1e9:g}"),
-        ("disk, MB a second", f"{machine.disk / 1e6:g}"),
-    ]
-    gpu = f"{machine.gpu_flops / 1e12:g}, {machine.gpu_bandwidth / 1e9:g}, {machine.gpu_memory / 1000:g}"
-    assumed[2] = (assumed[2][0], gpu)
-    print(f"## Measured\n\n{markdown([['What', 'Value'], *([a, str(b)] for a, b in MEASURED)])}\n")
-    print(f"## Assumed\n\n{markdown([['What', 'Value'], *map(list, assumed)])}")
     return 0

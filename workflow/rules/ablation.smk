@@ -38,13 +38,6 @@ rule ablate:
         "../scripts/ablate.py"
 
 
-def ablation_shards(wildcards):
-    """Jobs that one ablation of a run is shared out to."""
-    return layout.ablation_shards(
-        config, run_of(wildcards)["task"], RANGES[wildcards.range]
-    )
-
-
 if config["ablations"]["shard"]:
 
     ruleorder: join_ablation > ablate

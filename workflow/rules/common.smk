@@ -302,6 +302,13 @@ ABLATION_STATISTICS = (
 )
 
 
+def ablation_shards(wildcards):
+    """Jobs that one ablation of a run is shared out to."""
+    return layout.ablation_shards(
+        config, run_of(wildcards)["task"], RANGES[wildcards.range]
+    )
+
+
 def run_tau(wildcards):
     """The cut of a run's number space."""
     return tau_of(config, task_numbers(wildcards))

@@ -7,6 +7,8 @@ asks Snakemake for the plan of a dry run with the same arguments and profile, an
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -104,8 +106,14 @@ def plan(arguments: Sequence[str] = ()) -> list[Planned]:
         WorkflowSettings,
     )
 
-    # The profile is read where the command line is, not by the API.
-    _, given = parse_args(["--dry-run", *arguments])
+    # The profile is read where the command line is, not by the API; it says so each time.
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            _, given = parse_args(["--dry-run", *arguments])
+    except SystemExit:
+        print(said.getvalue(), file=sys.stderr)
+        raise
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow_api = api.workflow(
             ResourceSettings(cores=1),
@@ -125,11 +133,7 @@ def plan(arguments: Sequence[str] = ()) -> list[Planned]:
                 max_checksum_file_size=given.max_checksum_file_size,
             )
         )
-        try:
-            dag_api.execute_workflow(executor="dryrun")
-        except Exception as error:
-            api.print_exception(error)
-            raise SystemExit(1) from None
+        dag_api.execute_workflow(executor="dryrun")
         workflow = workflow_api._workflow
         dag, memory = workflow.dag, workflow.persistence
         needed = [job for level in dag.toposorted() for job in level if dag.needrun(job) and job.output]
@@ -169,11 +173,14 @@ def _environment(job: Any) -> str:
 
 
 def main() -> int:
-    """Explain the plan for the arguments of the command line."""
+    """Explain the plan for the arguments of the command line; exit status 1 where there is none."""
     try:
-        print(explanation(plan(sys.argv[1:])))
-    except BrokenPipeError:
+        text = explanation(plan(sys.argv[1:]))
+    except Exception as error:
+        # A faulty configuration or a target that no rule makes; Snakemake says which.
+        print(f"There is no plan: {error}", file=sys.stderr)
         return 1
+    print(text)
     return 0
 
 

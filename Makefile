@@ -1,5 +1,6 @@
 # make                       set up, then every figure and table of the default configuration
 # make CONFIG=config/x.yaml  the same for another configuration
+# make why                   what would rerun, and why;  make verify  the results against their manifests
 # make test, make lint       the checks;  make clean-results  forget every result
 CONFIG ?= config/config.yaml
 CORES ?= all
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 
-.PHONY: all setup results report test lint format docs clean-results verify bench-ablation
+.PHONY: all setup results report test lint format docs clean-results verify why bench-ablation
 
 all: results
 
@@ -47,6 +48,10 @@ docs: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.config_docs
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.sizing --page docs/sizing.md \
 	    --configfile config/paper.yaml --configfile docs/sizing-70b.yaml
+
+# What `make` would run and why, for the same CONFIG and TARGETS.
+why: setup
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.why $(TARGETS) --configfile $(CONFIG)
 
 verify: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.verify results

@@ -64,6 +64,10 @@ bench-ablation: setup
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
 	$(BIN)/python bench/bench_ablation.py --peers-python .venv-peers/bin/python --output bench/ablation.json
 
+# Our training loop against Hugging Face Trainer; needs results/models/mini for the time to 99 %.
+bench-training: setup
+	PYTHONPATH=workflow/scripts $(BIN)/python bench/bench_training.py --output bench/training.json
+
 clean-results:
 	find results -mindepth 1 -not -name .gitignore -delete
 	rm -rf logs

@@ -128,6 +128,11 @@ def test_jobs_with_one_cause_share_a_sentence_and_followers_are_counted():
     ]
 
 
+def test_new_jobs_have_no_cause():
+    jobs = [Planned("lens of a", missing=["l"]), Planned("lens of b", missing=["m"], after=["lens of a"])]
+    assert explanation(jobs) == "2 jobs would run.\nlens of a and b would run for the first time."
+
+
 def test_jobs_are_named_by_rule_and_wildcards():
     assert job_name("capture", {"run": "a.seed0", "shard": "1"}) == "capture of a.seed0 shard 1"
     assert job_name("all", {}) == "all"

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fourier_addition.why_causes import Planned, causes
+from fourier_addition.why_causes import NEVER_RUN, Planned, causes
 from fourier_addition.why_records import RECORDS
 
 
@@ -35,8 +35,9 @@ def explanation(jobs: Sequence[Planned], records: Path = RECORDS) -> str:
     followers = _followers(jobs)
     for found, names in groups.items():
         later = {name for start in names for name in followers[start] if not own[name]}
-        sentence = f"{named(names)} would {'' if found == ('it has not run yet',) else 're'}run because "
-        sentence += "; and because ".join(found)
+        new = found == (NEVER_RUN,)
+        sentence = f"{named(names)} would "
+        sentence += "run for the first time" if new else f"rerun because {'; and because '.join(found)}"
         if later:
             sentence += f", and {_count(len(later), 'job')} after {'it' if len(names) == 1 else 'them'}"
         lines.append(sentence + ".")

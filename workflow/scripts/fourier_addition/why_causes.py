@@ -13,6 +13,7 @@ from typing import Any
 from fourier_addition.config import schema
 from fourier_addition.why_records import RECORDS, changed_files, recalled_code
 
+NEVER_RUN = "it has not run yet"
 ABSENT = object()
 SCRIPTS = "workflow/scripts"
 
@@ -43,7 +44,7 @@ class Planned:
 def causes(job: Planned, records: Path = RECORDS) -> list[str]:
     """Half-sentences after "because" or "for"; empty when the job only follows other jobs."""
     if job.before is None and job.missing:
-        return ["it has not run yet"]
+        return [NEVER_RUN]
     found = []
     if job.interrupted:
         found.append("its last run was interrupted")

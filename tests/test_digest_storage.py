@@ -69,12 +69,63 @@ def test_only_reachable_code_counts(code, file, text, changes):
 
 
 @pytest.mark.parametrize(
-    "line", ["from . import low", "import importlib\nimportlib.import_module('a')", "__import__('a')"]
+    "line",
+    [
+        "from . import low",
+        "import importlib\nimportlib.import_module('a')",
+        "from importlib import import_module as load",
+        "import importlib.util\nimportlib.util.spec_from_file_location('a', 'a.py')",
+        "import runpy\nrunpy.run_path('a.py')",
+        "import builtins\nbuiltins.__import__('a')",
+        "__import__('a')",
+        "exec('import a')",
+        "eval('a')",
+    ],
 )
 def test_imports_that_cannot_be_followed_are_refused(tmp_path, line):
     (tmp_path / "s.py").write_text(line + "\n")
     with pytest.raises(UserError, match="hide code from the digest"):
         local_imports(tmp_path / "s.py", tmp_path)
+
+
+def test_a_method_that_is_called_eval_is_no_import(tmp_path):
+    (tmp_path / "s.py").write_text("model.eval()\n")
+    assert local_imports(tmp_path / "s.py", tmp_path) == ()
+
+
+PASSES_ON = (
+    '"""Science."""\n\nfrom science.high import g\nfrom science.other import y\n\n__all__ = ["g", "y"]\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("taken", "file", "changes"),
+    [
+        ("from science import g", "science/high.py", True),
+        ("from science import g", "science/low.py", True),
+        ("from science import g", "science/other.py", False),
+        ("from science.low import f", "science/other.py", False),
+        ("from science.low import f", "science/low.py", True),
+        ("from science import other", "science/other.py", True),
+        ("from science import other", "science/low.py", False),
+        ("import science", "science/other.py", True),
+        ("import science.low", "science/low.py", True),
+    ],
+)
+def test_a_package_that_only_passes_names_on_is_seen_through(code, taken, file, changes):
+    (code / "science/__init__.py").write_text(PASSES_ON)
+    (code / "job_script.py").write_text(taken + "\n")
+    before = digest_in(code)
+    (code / file).write_text((code / file).read_text() + "\nNEW = 1\n")
+    assert (digest_in(code) != before) is changes
+
+
+def test_a_package_that_does_something_counts_whole(code):
+    (code / "science/__init__.py").write_text(PASSES_ON + "\nprint(g(1))\n")
+    (code / "job_script.py").write_text("from science.low import f\n")
+    before = digest_in(code)
+    (code / "science/other.py").write_text("y = 2\n")
+    assert digest_in(code) != before
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.py")))

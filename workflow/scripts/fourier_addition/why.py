@@ -137,8 +137,11 @@ def plan(arguments: Sequence[str] = ()) -> list[Planned]:
         dag_api.execute_workflow(executor="dryrun")
         workflow = workflow_api._workflow
         dag, memory = workflow.dag, workflow.persistence
-        needed = [job for level in dag.toposorted() for job in level if dag.needrun(job) and job.output]
+        level_of = {job: place for place, level in enumerate(dag.toposorted()) for job in level}
+        needed = [job for job in level_of if dag.needrun(job) and job.output]
         names = {job: job_name(job.rule.name, dict(job.wildcards.items())) for job in needed}
+        # A level of the graph has no order of its own.
+        needed.sort(key=lambda job: (level_of[job], names[job]))
         return [
             _planned(job, dag.reason(job), memory, names[job], [names.get(d) for d in dag.dependencies[job]])
             for job in needed

@@ -123,7 +123,7 @@ rule sensitivity:
     params:
         code=digest("sensitivity.py"),
         weights=weights_of,
-        task=lambda wildcards: config["tasks"][run_of(wildcards)["task"]],
+        task=lambda wildcards: example_keys(run_of(wildcards)["task"]),
         task_name=lambda wildcards: run_of(wildcards)["task"],
         tau=run_tau,
         seed=config["analysis"]["seed"],

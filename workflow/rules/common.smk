@@ -111,6 +111,15 @@ def run_of(wildcards):
     return config["runs"][INSTANCES[wildcards.run][0]]
 
 
+def example_keys(task):
+    """What decides a task's examples: all its keys but the example that figures show."""
+    return {
+        key: value
+        for key, value in config["tasks"][task].items()
+        if key != "running_example"
+    }
+
+
 def task_numbers(wildcards):
     """p of the task of a run."""
     return task_of(config, run_of(wildcards)["task"]).numbers

@@ -13,10 +13,6 @@ rule dataset:
         runtime=sized("dataset", "runtime"),
     params:
         code=digest("dataset.py"),
-        task=lambda wildcards: {
-            key: value
-            for key, value in config["tasks"][wildcards.task].items()
-            if key != "running_example"
-        },
+        task=lambda wildcards: example_keys(wildcards.task),
     script:
         "../scripts/dataset.py"

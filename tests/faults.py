@@ -91,6 +91,16 @@ def running(pid: int) -> bool:
         return False
 
 
+def being_written(results: Path) -> set[str]:
+    """Folders in which outputs are being written, by whatever job; they come and go meanwhile."""
+    return {
+        os.path.join(root, name)
+        for root, names, _ in os.walk(results)
+        for name in names
+        if name.endswith(".partial")
+    }
+
+
 def unfinished(folder: Path) -> list[Path]:
     """Everything that only a job at work should have below a study's results and caches."""
     names = ("*.partial", ".*.fetch", "*.state", "*.incomplete", "*.tmp")
@@ -129,13 +139,13 @@ class Killer:
     def moment(self, stage: str) -> Callable[[], bool]:
         """When the next job of a stage is to die: at a random time, as it writes, or after a save."""
         results, turn = self.folder / "results", self.killed(stage)
-        before, due = set(results.rglob(".*.partial")), []
+        before, due = being_written(results), []
 
         def always() -> bool:
             return True
 
         def writes() -> bool:
-            return bool(set(results.rglob(".*.partial")) - before)
+            return bool(being_written(results) - before)
 
         def saved() -> bool:
             return any(results.glob(STATES[stage])) and bool(self.progress(stage))

@@ -28,7 +28,6 @@ include: "workflow/rules/figures.smk"
 
 
 rule all:
-    default_target: True
     input:
         final_output(),
     localrule: True

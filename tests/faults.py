@@ -187,7 +187,8 @@ class Killer:
             os.killpg(snakemake.pid, signal.SIGKILL)
         else:
             snakemake.kill()
-            deadline = time.monotonic() + 5
+            # A job that is still importing ends when it has done so.
+            deadline = time.monotonic() + 60
             while any(map(running, alive)):
                 assert time.monotonic() < deadline, "A job goes on without its Snakemake."
                 time.sleep(0.01)

@@ -69,7 +69,8 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
         yield logger
     except (UserError, OSError, MemoryError) as error:
         logger.info("%s", traceback.format_exc())
-        print(f"{snakemake.rule}: {_sentence(error, snakemake)}", file=sys.stderr)
+        # In one piece: other jobs write to the same screen.
+        sys.stderr.write(f"{snakemake.rule}: {_sentence(error, snakemake)}\n")
         raise SystemExit(1) from None
     except Exception:
         logger.error("%s", traceback.format_exc())
@@ -107,7 +108,11 @@ def _end_with_snakemake() -> None:
     """
     parent = os.getppid()
     try:
-        if b"snakemake" not in Path(f"/proc/{parent}/cmdline").read_bytes():
+        name = Path(f"/proc/{parent}/cmdline").read_bytes()
+        if b"snakemake" not in name:
+            # A script of Snakemake's that has become a child of the system was orphaned as it started.
+            if ".snakemake/scripts/" in sys.argv[0] and (parent == 1 or b"systemd" in name):
+                os.kill(os.getpid(), signal.SIGKILL)
             return
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

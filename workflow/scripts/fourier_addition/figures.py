@@ -234,6 +234,7 @@ _FACTS: dict[str, tuple[str, ...]] = {
     "example-spectrum": ("tau",),
     "low-spectra": ("tau",),
     "waves-band": ("tau",),
+    "prompted-errors": ("numbers",),
     "single-component": ("numbers",),
     "tau": ("tau",),
     "periods": ("numbers",),

@@ -6,10 +6,13 @@ import re
 import pandas as pd
 import pytest
 import yaml
+from fourier_addition.activations import open_capture
 from fourier_addition.storage import read_manifest
+from fourier_addition.verify import verify
 from hub_server import HubServer
 from study import ROOT, copy_of_the_tree, snakemake
 from tiny import tiny_model
+from transformers import AutoTokenizer
 
 pytestmark = pytest.mark.workflow
 
@@ -19,12 +22,15 @@ TARGETS = [
     "results/figures/figure-9.csv",
     "results/figures/answers.csv",
     "results/tables/answers.csv",
+    "results/tables/accuracy.csv",
 ]
 
 
 def smaller(config):
     """The configuration with smaller sizes and nothing else changed."""
     config["tasks"]["addition-260"] |= {"operands": [0, 20], "running_example": [9, 4]}
+    # Two trained arms less in the one table that would train them all.
+    config["tables"]["accuracy"]["runs"] = ["gpt2.finetuned", "gpt2.4shot"]
     config["ablations"]["digit_ranges"] = {"one digit": [0, 9], "two digits": [10, 20]}
     for run in config["runs"].values():
         if "epochs" in run:
@@ -91,3 +97,37 @@ def test_figures_and_tables_come_out(study):
     assert (row["run"], row["shots"]) == ("gpt2.4shot", 4)
     dataset = pd.read_parquet(folder / "results/datasets/addition-260.parquet")
     assert row["accuracy_of"] == (dataset["split"] == "test").sum()
+    accuracy = pd.read_csv(folder / "results/tables/accuracy.csv").set_index(["run", "split"])["accuracy"]
+    assert accuracy["gpt2.4shot", "test"] == row["accuracy"]
+    assert ("gpt2.finetuned", "test") in accuracy.index
+
+
+def test_the_prompted_runs_checkpoint_is_the_model_without_a_copy(study):
+    folder, _, _ = study
+    run = folder / "results/runs/gpt2.4shot.seed0"
+    assert not (run / "checkpoint").exists() and not list(run.rglob("*.safetensors"))
+    manifest, model = (
+        read_manifest(path) for path in (run / "checkpoint.json", folder / "results/models/gpt2.json")
+    )
+    assert (run / manifest["directory"]).samefile(folder / "results/models/gpt2")
+    assert manifest["digest"] == model["digest"]
+    checked, problems = verify(folder / "results")
+    assert checked > 4 and problems == []
+
+
+def test_every_prompt_of_the_prompted_run_begins_with_the_solved_examples(study):
+    folder, _, _ = study
+    run = folder / "results/runs/gpt2.4shot.seed0"
+    prefix = json.loads((run / "shots.json").read_text())["prefix"]
+    prompts = pd.read_parquet(run / "prompts.parquet")
+    assert prefix.count("Answer:") == 4 and prompts["prompt"].str.startswith(prefix).all()
+    found = json.loads((run / "answers.json").read_text())
+    assert found["shots"]["prefix"] == prefix
+    answers = pd.read_parquet(run / "answers.parquet")
+    assert found["summary"]["accuracy"]["count"] == (answers["prediction"] == answers["answer"]).sum()
+    captured = open_capture([run / "activations/test/0.zarr"])
+    assert (captured["answer"].values == answers["answer"].values).all()
+    # The first generated token is the capture's prediction over the vocabulary.
+    tokenizer = AutoTokenizer.from_pretrained(folder / "results/models/gpt2", local_files_only=True)
+    first = [tokenizer.decode([token]) for token in captured["vocabulary_prediction"].values]
+    assert [text.split(" ")[0] for text in answers["text"]] == first

@@ -25,6 +25,7 @@ def test_every_figure_and_the_table_are_there(paper):
     found = views(paper)
     assert found["figure-2"].options["layer"] == found["figure-20"].options["layer"] == [33, 40]
     assert found["figure-3"].options["layers"] == 16
+    assert found["answers-phi-2"].options["numbers"] == 521
     for name, model in (("figure-9", "phi-2"), ("figure-19", "gpt-j-6b")):
         run = paper["runs"][paper["figures"][name]["run"]]
         assert prompted(run) and run["shots"] == 4 and run["model"] == model

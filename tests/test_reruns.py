@@ -132,7 +132,7 @@ CODE = {
     "spectra.py": SPECTRA,
     "capture.py": {"capture", "readout_run", *SPECTRA},
     "models/recording.py": {"capture", "readout_run", *SPECTRA},
-    "numbers.py": TRAINING,
+    "starts.py": TRAINING,
     "storage.py": EVERYTHING,
 }
 """Module -> rules that an edit in it reruns, with what follows them."""

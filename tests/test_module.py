@@ -116,7 +116,11 @@ def test_a_bad_configuration_of_the_module_is_one_sentence(outer, tmp_path):
     wrong = {**CONFIG, "embeddings": {"mine": {"numbers": 3}}}
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump({"fourier": wrong}))
     output = snakemake(tmp_path, "-n", expect=1)
-    assert "`embeddings.mine.numbers` must be at least 11, not 3" in output and "Traceback" not in output
+    assert (
+        "`embeddings.mine.numbers` must be at least" in output
+        and "not 3" in output
+        and "Traceback" not in output
+    )
 
 
 def test_the_default_place_runs_too(tmp_path):

@@ -53,6 +53,7 @@ rule spectra:
 rule probes:
     input:
         captures=run_captures("json"),
+        stores=lambda wildcards: stored(*run_captures("zarr")(wildcards)),
     output:
         probes=layout.run("{run}", "probes.parquet"),
     log:

@@ -1,11 +1,6 @@
 # Runs that are asked and not trained: solved examples before every prompt, the model as it comes.
 
 
-# A prompted run's checkpoint is the model itself, so no training makes it.
-ruleorder: adopt_model > train
-ruleorder: prompt > train
-
-
 rule solved_examples:
     input:
         dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),

@@ -6,9 +6,12 @@ module, and talk through Accelerate; they compute parts of every batch.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,6 +104,13 @@ def train_run(job: Mapping[str, Any]) -> None:
     state.unlink(missing_ok=True)
 
 
+def _end_with_the_job() -> None:
+    """Ask the kernel to end this process, and it its workers, when the job is killed (Linux only)."""
+    with contextlib.suppress(OSError, AttributeError):
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 def launch(job: Mapping[str, Any], processes: int) -> None:
     """Run a job in several processes. Raises UserError with the sentence of one that failed."""
     with tempfile.TemporaryDirectory() as folder:
@@ -116,6 +126,7 @@ def launch(job: Mapping[str, Any], processes: int) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=_end_with_the_job,
         ) as running:
             for line in running.stdout:
                 logger.info("%s", line.rstrip())

@@ -109,7 +109,8 @@ def plot_final_accuracy(
     shown["mean"] = shown.groupby("arm")["accuracy"].transform("mean")
     arms = list(dict.fromkeys(shown["arm"]))
     shades = {**theme.colours(arms), **(colours or {})}
-    figure, axes = theme.panels(1, 1, height=0.65 + 0.42 * max(1, len(arms)))
+    height = 0.65 + 0.3 * max(1, len(arms))
+    figure, axes = theme.panels(1, 1, height=height, width=theme.DOUBLE_WIDTH)
     ax = axes[0, 0]
     for row, arm in enumerate(arms):
         seeds = shown[shown["arm"] == arm]

@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 
-.PHONY: all setup results report test lint format docs clean-results verify why bench-ablation
+.PHONY: all setup results report test lint format docs clean-results verify why bench-ablation bench-training
 
 all: results
 

@@ -29,13 +29,11 @@ STAGES = {
     "figure": "plotting",
 }
 """What a script (for figures: the first word of its name) is a stage of."""
-STATES = {"pre-training": "models/mini.history.state", "training": "runs/*/history.state"}
-"""Where the stages that resume keep their state, below `results/`."""
 PROGRESS = {
     "pre-training": ("models/mini.log", r"step (\d+) of", 50),
     "training": ("runs/*/train.log", r"epoch (\d+):", 1),
 }
-"""Stage -> its logs below `logs/`, what a line of progress looks like, the number in the first one."""
+"""Stage that resumes -> its logs below `logs/`, its lines of progress, the number in the first one."""
 KINDS = ("job", "group", "job", "snakemake", "job")
 """What is killed in turn: the job's process, Snakemake's process group, Snakemake alone."""
 REPOSITORY = "somebody/model"
@@ -52,7 +50,7 @@ def study_to_hurt(folder: Path, revision: str | None = None) -> Path:
     copy_of_the_tree(folder, "micro")
     path = folder / "config/config.yaml"
     config = yaml.safe_load(path.read_text())
-    config["pretraining"]["numerals"]["steps"] = 150
+    config["pretraining"]["numerals"]["steps"] = 200
     for run in config["runs"].values():
         run["epochs"] = 40
     config["figures"]["lens"] = {"kind": "lens", "run": "mini.finetuned"}
@@ -81,6 +79,13 @@ def jobs_below(snakemake: psutil.Process) -> dict[int, str]:
                 if stage:
                     found[child.pid] = stage
     return found
+
+
+def logs_of(pid: int) -> list[Path]:
+    """The log files that a process writes."""
+    with contextlib.suppress(psutil.Error):
+        return [Path(file.path) for file in psutil.Process(pid).open_files() if file.path.endswith(".log")]
+    return []
 
 
 def running(pid: int) -> bool:
@@ -136,8 +141,8 @@ class Killer:
         """Stages that have not had their kills."""
         return [stage for stage in STAGES.values() if self.killed(stage) < self.each]
 
-    def moment(self, stage: str) -> Callable[[], bool]:
-        """When the next job of a stage is to die: at a random time, as it writes, or after a save."""
+    def moment(self, stage: str, pid: int) -> Callable[[], bool]:
+        """When a job of a stage is to die: at a random time, as it writes, or when it can be resumed."""
         results, turn = self.folder / "results", self.killed(stage)
         before, due = being_written(results), []
 
@@ -148,11 +153,13 @@ class Killer:
             return bool(being_written(results) - before)
 
         def saved() -> bool:
-            return any(results.glob(STATES[stage])) and bool(self.progress(stage))
+            # A state is saved after every step: past its second line of progress a job has one that
+            # is later than the first, so that the job which goes on from it is known by its log.
+            return any(line > PROGRESS[stage][2] for line in self.progress(stage, logs_of(pid)))
 
-        if stage in STATES and turn in (1, 3):
+        if stage in PROGRESS and turn in (1, 3):
             ready, longest = saved, 0.2
-        elif turn == 2:
+        elif turn == 2 and stage != "download":  # which writes into a cache, and its folder in no time
             ready, longest = writes, 0.02
         else:
             ready, longest = always, 0.9 * self.seconds[stage]
@@ -165,13 +172,12 @@ class Killer:
 
         return now
 
-    def progress(self, stage: str) -> list[int]:
-        """The first number that each log of a stage reports as its progress."""
-        name, pattern = PROGRESS[stage][:2]
+    def progress(self, stage: str, logs: Iterable[Path]) -> list[int]:
+        """The numbers that logs of a stage report as its progress."""
         found = []
-        for log in (self.folder / "logs").glob(name):
+        for log in logs:
             with contextlib.suppress(FileNotFoundError):
-                found += [int(match[1]) for match in [re.search(pattern, log.read_text())] if match]
+                found += map(int, re.findall(PROGRESS[stage][1], log.read_text()))
         return found
 
     def kill(self, snakemake: subprocess.Popen, pid: int, stage: str) -> str | None:
@@ -197,14 +203,17 @@ class Killer:
 
     def look_for_resumed(self) -> None:
         """Note the stages whose logs begin after the first progress line of an undisturbed run."""
-        for stage in PROGRESS:
-            if any(number > PROGRESS[stage][2] for number in self.progress(stage)):
-                self.resumed.add(stage)
+        for stage, (name, _, first) in PROGRESS.items():
+            for log in (self.folder / "logs").glob(name):
+                if self.progress(stage, [log])[:1] > [first]:
+                    self.resumed.add(stage)
 
     def run(self, log: Path) -> int | None:
         """One Snakemake call, until it ends or is killed (None)."""
         # Once the study is complete, what was missed has to be made again to be killed.
         force = ["--forcerun", *map(rule_of, self.missing())] if self.complete() else []
+        if force and self.killed("download") < self.each:
+            shutil.rmtree(self.environment["HF_HOME"], ignore_errors=True)  # or there is nothing to fetch
         self.starts += 1
         with log.open("w") as output:
             process = subprocess.Popen(
@@ -215,17 +224,21 @@ class Killer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            watched, jobs, moments = psutil.Process(process.pid), {}, {}
+            watched, jobs, moments, tried = psutil.Process(process.pid), {}, {}, set()
             looked = 0.0
             while process.poll() is None:
                 # Looking through all processes costs more than asking whether a moment has come.
                 if time.monotonic() - looked > 0.1:
                     jobs, looked = jobs_below(watched), time.monotonic()
                 for pid, stage in jobs.items():
-                    if pid not in moments:
-                        moments[pid] = self.moment(stage)
-                    elif moments[pid] and self.killed(stage) < self.each and moments[pid]():
-                        moments[pid] = None
+                    turn = self.killed(stage)
+                    if turn == self.each or pid in tried:
+                        continue
+                    # Another job of the stage may have been killed since this one was seen.
+                    if moments.get(pid, (None,))[0] != turn:
+                        moments[pid] = turn, self.moment(stage, pid)
+                    elif moments[pid][1]():
+                        tried.add(pid)
                         if self.kill(process, pid, stage) in ("group", "snakemake"):
                             process.wait()
                             return None

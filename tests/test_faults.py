@@ -67,7 +67,7 @@ def test_kills_at_random_moments_change_nothing(hub, undisturbed, tmp_path):
     assert killer.counts.total() >= 30
     assert all(killer.killed(stage) >= 3 for stage in faults.STAGES.values())
     assert all(sum(killer.counts[s, kind] for s in faults.STAGES.values()) >= 3 for kind in faults.KINDS)
-    assert killer.resumed == set(faults.STATES)
+    assert killer.resumed == set(faults.PROGRESS)
     assert faults.data(folder) == faults.data(reference)
     assert verify(folder / "results")[1] == []
     assert faults.unfinished(folder) == []

@@ -22,11 +22,10 @@ from fourier_addition.sizing import (
     condition_counts,
     estimate,
     examples_of,
-    pretraining_resources,
+    pretraining_estimate,
     shape_of,
     tokens_of,
     training_estimate,
-    training_resources,
 )
 from fourier_addition.sizing_report import facts, job_estimate, markdown, planned_jobs, size_table
 from fourier_addition.tasks import Task, dataset, question
@@ -138,7 +137,7 @@ def test_more_work_never_takes_less(paper):
 
 def test_resources_are_whole_and_leave_room(paper):
     expected = training_estimate(paper, "finetuned")
-    asked = training_resources(paper, "finetuned")
+    asked = training_estimate(paper, "finetuned").resources()
     assert all(isinstance(value, int) for value in asked.values())
     assert asked["mem_mb"] >= 1.25 * expected.host and asked["runtime"] >= 2 * expected.minutes
     assert asked["gpu"] == 1 and asked["gpu_mem_mb"] >= expected.gpu_memory
@@ -148,7 +147,7 @@ def test_without_a_gpu_nothing_is_kept_for_cuda(micro):
     with_gpu = training_estimate(micro, "mini.finetuned")
     without = training_estimate(micro, "mini.finetuned", Machine(gpu=False))
     assert with_gpu.host - without.host == GPU_HOST
-    assert pretraining_resources(micro, "mini", Machine(gpu=False))["mem_mb"] < 1000
+    assert pretraining_estimate(micro, "mini", Machine(gpu=False)).resources()["mem_mb"] < 1000
 
 
 def test_every_rule_has_an_estimate(micro):

@@ -3,7 +3,7 @@
 import pandas as pd
 from fourier_addition.embeddings import MAP_COLUMNS, embedding_map, embedding_table, enough_for_map
 from fourier_addition.job import job, mock_snakemake
-from fourier_addition.probes import probe_table
+from fourier_addition.probes import probe_settings, probe_table
 from fourier_addition.provenance import directory_of
 from fourier_addition.readout import read_readout
 from fourier_addition.storage import write_parquet
@@ -23,13 +23,5 @@ with job(snakemake) as log:
         log.info("%d numbers are too few for a map and clusters (%s): that table is empty", len(rows), sizes)
         clusters = pd.DataFrame(columns=list(MAP_COLUMNS))
     write_parquet(clusters, snakemake.output.clusters)
-    probes = probe_table(
-        rows,
-        readout["number"].values,
-        analysis["probe_moduli"],
-        shuffles=analysis["probe_shuffles"],
-        folds=analysis["probe_folds"],
-        ridge=analysis["probe_ridge"],
-        seed=analysis["seed"],
-    )
+    probes = probe_table(rows, readout["number"].values, **probe_settings(analysis))
     write_parquet(probes, snakemake.output.probes)

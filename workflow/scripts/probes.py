@@ -2,7 +2,7 @@
 
 from fourier_addition.activations import open_capture
 from fourier_addition.job import job, mock_snakemake
-from fourier_addition.probes import layer_probes
+from fourier_addition.probes import layer_probes, probe_settings
 from fourier_addition.provenance import directory_of
 from fourier_addition.storage import write_parquet
 
@@ -10,15 +10,9 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("probes", run="mini.finetuned.seed0")
 
 with job(snakemake):
-    analysis = snakemake.params.analysis
     capture = open_capture([directory_of(path, ".zarr") for path in snakemake.input.captures])
-    table = layer_probes(
-        capture["residual"].transpose("state", "example", "feature").values,
-        capture["answer"].values,
-        analysis["probe_moduli"],
-        shuffles=analysis["probe_shuffles"],
-        folds=analysis["probe_folds"],
-        ridge=analysis["probe_ridge"],
-        seed=analysis["seed"],
-    )
+    residual = capture["residual"].transpose("state", "example", "feature")
+    # One state in memory at a time.
+    states = (residual.isel(state=state).values for state in range(residual.sizes["state"]))
+    table = layer_probes(states, capture["answer"].values, **probe_settings(snakemake.params.analysis))
     write_parquet(table, snakemake.output.probes)

@@ -15,7 +15,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.learners import learner_for
 from fourier_addition.models import ModelView
 from fourier_addition.resume import Resumable
-from fourier_addition.training import TrainingSettings, clip_gradients, optimizer_for
+from fourier_addition.training import TrainingSettings, descend, optimizer_for
 
 
 def fit_text(
@@ -48,14 +48,8 @@ def fit_text(
     learner.train()
     for step in range(len(history), steps):
         text = stream[step * settings.batch_size : (step + 1) * settings.batch_size]
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * (1 - step / steps)
-        optimizer.zero_grad(set_to_none=True)
-        loss = learner(Batch(text[None, :, :-1], text[None, :, -1], text.shape[1] - 2)).sum()
-        loss.backward()
-        if settings.clip:
-            clip_gradients(optimizer, settings.clip)
-        optimizer.step()
+        batch = Batch(text[None, :, :-1], text[None, :, -1], text.shape[1] - 2)
+        loss = descend(learner, batch, optimizer, settings, settings.learning_rate * (1 - step / steps))
         history.append({"step": step + 1, "loss": loss.item()})
         if not np.isfinite(history[-1]["loss"]):
             raise UserError(f"The pre-training loss is not finite at step {step + 1}: lower `learning_rate`.")

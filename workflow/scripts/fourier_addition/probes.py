@@ -8,12 +8,19 @@ the regression's one inverse, so a null of hundreds costs little more than one p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 COLUMNS = ["modulus", "kappa", "null_low", "null_high"]
+
+
+def probe_settings(analysis: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of `probe_table` from the configuration's `analysis`."""
+    named = {key: analysis[f"probe_{key}"] for key in ("moduli", "shuffles", "folds", "ridge")}
+    return {**named, "seed": analysis["seed"]}
 
 
 def kappas(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -96,11 +103,12 @@ def probe_table(
 
 
 def layer_probes(
-    residual: np.ndarray, answers: np.ndarray, moduli: Sequence[int], **settings: float
+    residual: Iterable[np.ndarray], answers: np.ndarray, moduli: Sequence[int], **settings: float
 ) -> pd.DataFrame:
     """Probes of the residual stream at the reading position for the answer mod T, state by state.
 
-    residual: (state, example, d_model), state 0 before the first block. answers: (example,).
+    residual: (example, d_model) for each state, state 0 before the first block; an array (state,
+    example, d_model) or one state at a time. answers: (example,).
     settings: as of `probe_table`. Columns: layer (0 is the embedding), modulus, kappa, null_low,
     null_high.
     """

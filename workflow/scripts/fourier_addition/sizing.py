@@ -526,18 +526,6 @@ def estimate(
     raise UserError(f"Rule '{rule}' has no estimate of what its jobs take.")
 
 
-def training_resources(config: Mapping[str, Any], run: str, machine: Machine | None = None) -> dict[str, int]:
-    """mem_mb, gpu, gpu_mem_mb and runtime to ask for when a run is trained (run: its name, no seed)."""
-    return training_estimate(config, run, machine).resources()
-
-
-def pretraining_resources(
-    config: Mapping[str, Any], model: str, machine: Machine | None = None
-) -> dict[str, int]:
-    """mem_mb, gpu, gpu_mem_mb and runtime to ask for when a model is pre-trained."""
-    return pretraining_estimate(config, model, machine).resources()
-
-
 if __name__ == "__main__":
     from fourier_addition.sizing_report import main
 

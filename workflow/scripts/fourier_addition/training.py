@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,8 +119,8 @@ def measured(learner: Learner, batches: Iterable[Batch]) -> list[dict[str, float
         answers = batch.answers.expand(learner.seeds, -1)
         wide = Batch(batch.ids.expand(learner.seeds, -1, -1), answers, batch.position, batch.shared)
         logits = learner.logits(wide, learner.number_rows).float()
-        losses.append(nn.functional.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none"))
-        losses[-1] = losses[-1].view(answers.shape)
+        each = nn.functional.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none")
+        losses.append(each.view(answers.shape))
         errors.append((logits.argmax(dim=-1) - answers).abs())
     loss, error = torch.cat(losses, dim=1), torch.cat(errors, dim=1).cpu().numpy()
     return [
@@ -143,10 +144,8 @@ def evaluate(
     return measured(learner, buckets.in_order(batch_size))[0]
 
 
-def accelerator_for(settings: TrainingSettings) -> Any:
+def accelerator_for(settings: TrainingSettings, device: torch.device) -> Any:
     """Accelerate's driver of several processes or of batches in parts; None where neither is asked for."""
-    import os
-
     if settings.accumulate == 1 and int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
     from accelerate import Accelerator
@@ -154,7 +153,12 @@ def accelerator_for(settings: TrainingSettings) -> Any:
 
     # A model's unused parts (a pooler) get no gradient.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(gradient_accumulation_steps=settings.accumulate, kwargs_handlers=[unused])
+    # A job that was granted no GPU must not take one.
+    return Accelerator(
+        cpu=device.type == "cpu",
+        gradient_accumulation_steps=settings.accumulate,
+        kwargs_handlers=[unused],
+    )
 
 
 def parts(batch: Batch, accelerator: Any, count: int) -> Iterator[tuple[Batch, float]]:
@@ -205,10 +209,13 @@ def fit(
     who = {"settings": settings.identity(), "seeds": list(seeds), **(identity or {})}
     resumable = Resumable(state_file, who, settings.save_seconds)
     progress = resumable.load(learner, optimizer)
-    module, accelerator = learner, accelerator_for(settings)
+    module, accelerator = learner, accelerator_for(settings, device)
     if accelerator is not None:
         module, optimizer = accelerator.prepare(learner, optimizer)
-    compiled = torch.compile(module, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else None)
+    compiled = module
+    if settings.compile:
+        mode = "reduce-overhead" if device.type == "cuda" else None
+        compiled = torch.compile(module, dynamic=False, mode=mode)
     start, done, losses = 0, 0, []
     if progress:
         start, done, histories = progress["epoch"], progress["done"], progress["histories"]
@@ -222,13 +229,11 @@ def fit(
         plan = train_buckets.plan(settings.batch_size, seeds, epoch)
         for group, rows in plan[done:]:
             step = epoch * per_epoch + done
-            for parameters in optimizer.param_groups:
-                parameters["lr"] = settings.learning_rate * (1 - step / steps)
             batch = train_buckets.batch(group, rows)
             whole = batch.lines == settings.batch_size  # a batch of another shape is not compiled
-            chosen = compiled if settings.compile and whole else module
-            loss = _descend(chosen, batch, optimizer, accelerator, settings, stacked)
-            losses.append(loss)
+            chosen = compiled if whole else module
+            rate = settings.learning_rate * (1 - step / steps)
+            losses.append(descend(chosen, batch, optimizer, settings, rate, accelerator, stacked))
             done += 1
             on_step(step + 1, steps)
             due = resumable.due() and done < per_epoch
@@ -281,16 +286,23 @@ def _prepare(
     )
 
 
-def _descend(
+def descend(
     module: nn.Module,
     batch: Batch,
     optimizer: torch.optim.Optimizer,
-    accelerator: Any,
     settings: TrainingSettings,
-    stacked: bool,
+    rate: float,
+    accelerator: Any = None,
+    stacked: bool = False,
 ) -> torch.Tensor:
-    """One step of the optimizer; the loss (seed,) before it."""
+    """One step of the optimizer at a rate; the loss (seed,) before it.
+
+    accelerator: of `accelerator_for`. stacked: whether weights have a leading `seed` dimension.
+    Raises UserError when the batch does not fit into the device's memory.
+    """
     total: torch.Tensor | float = 0.0
+    for group in optimizer.param_groups:
+        group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     mixed = torch.autocast(batch.ids.device.type, torch.bfloat16, settings.mixed_precision == "bf16")
     try:

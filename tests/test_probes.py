@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from fourier_addition.accuracy import arms_table, epochs_to, seeds_interval
-from fourier_addition.probes import kappas, layer_probes, probe_kappas, probe_table
+from fourier_addition.probes import kappas, layer_probes, probe_kappas, probe_table, ridge_folds
 from pandas import DataFrame
 from sklearn.linear_model import Ridge
 from sklearn.metrics import cohen_kappa_score
@@ -25,7 +25,8 @@ def test_the_probe_is_ridge_regression_over_unseen_numbers():
     vectors = generator.standard_normal((90, 12))
     values = np.unique(numbers)
     residues = np.stack([values % 3, generator.permutation(values % 3)])
-    found = probe_kappas(vectors, numbers, residues, folds=5, ridge=0.3, seed=7)
+    folds = ridge_folds(vectors, np.searchsorted(values, numbers), folds=5, ridge=0.3, seed=7)
+    found = probe_kappas(folds, np.searchsorted(values, numbers), residues)
     x = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
     place = np.searchsorted(values, numbers)
     fold_of = np.random.default_rng(7).permutation(len(values))[place] % 5

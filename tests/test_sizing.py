@@ -159,6 +159,7 @@ def test_every_rule_has_an_estimate(micro):
     shard = estimate(sharded, "ablate_shard", {**run, "range": "all", "shard": "0"})
     whole = estimate(sharded, "join_ablation", {**run, "range": "all"})
     assert 0 < shard.written < whole.written and whole.gpus == 0
+    assert estimate(micro, "probes", run).host > estimate(micro, "lens", run).host
     with pytest.raises(UserError, match="no_such_rule"):
         estimate(micro, "no_such_rule", {})
 

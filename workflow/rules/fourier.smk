@@ -61,8 +61,8 @@ rule probes:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=growing(sized("lens", "mem_mb")),
-        runtime=sized("lens", "runtime"),
+        mem_mb=growing(sized("probes", "mem_mb")),
+        runtime=sized("probes", "runtime"),
     params:
         code=digest("probes.py"),
         analysis={

@@ -36,38 +36,43 @@ def kappas(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray
     return np.where(chance < 1, (agree - chance) / np.maximum(1 - chance, 1e-12), 0.0)
 
 
-def probe_kappas(
-    vectors: np.ndarray,
-    numbers: np.ndarray,
-    residues: np.ndarray,
-    *,
-    folds: int,
-    ridge: float,
-    seed: int,
-) -> np.ndarray:
-    """Cohen's kappa of a cross-validated linear probe, for many labellings of the numbers at once.
+Fold = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Training examples, held-out examples (both masks), and the map from targets of the first to the second."""
 
-    vectors: (example, feature). numbers: (example,) the number of each. residues: (case, value)
-    class of each distinct number (ascending). Examples of one number fall into one fold.
-    ridge: penalty, as a share of a standardised vector's squared length. Returns (case,).
+
+def ridge_folds(vectors: np.ndarray, place: np.ndarray, *, folds: int, ridge: float, seed: int) -> list[Fold]:
+    """Cross-validated ridge regression on vectors, for any targets: they enter by a product alone.
+
+    vectors: (example, feature). place: (example,) index of each one's number among the distinct ones;
+    examples of one number fall into one fold. ridge: penalty, as a share of a standardised vector's
+    squared length.
     """
     x = np.asarray(vectors, np.float64)
     x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9)
     kernel = x @ x.T / x.shape[1]
-    values, place = np.unique(numbers, return_inverse=True)
-    labels = residues[:, place]
-    classes = int(residues.max()) + 1
-    code = np.eye(classes)[labels]
-    fold_of = np.random.default_rng(seed).permutation(len(values))[place] % folds
-    predicted = np.empty_like(labels)
+    fold_of = np.random.default_rng(seed).permutation(place.max() + 1)[place] % folds
+    found = []
     for fold in range(folds):
         test = fold_of == fold
         train = ~test
-        inverse = kernel[np.ix_(test, train)] @ np.linalg.inv(
-            kernel[np.ix_(train, train)] + ridge * np.eye(train.sum())
-        )
+        inverse = np.linalg.inv(kernel[np.ix_(train, train)] + ridge * np.eye(train.sum()))
+        found.append((train, test, kernel[np.ix_(test, train)] @ inverse))
+    return found
+
+
+def probe_kappas(folds: Sequence[Fold], place: np.ndarray, residues: np.ndarray) -> np.ndarray:
+    """Cohen's kappa of a cross-validated linear probe, for many labellings of the numbers at once.
+
+    folds: of `ridge_folds`. place: (example,) as there. residues: (case, value) class of each distinct
+    number (ascending). Returns (case,).
+    """
+    labels = residues[:, place]
+    classes = int(residues.max()) + 1
+    code = np.eye(classes)[labels]
+    predicted = np.empty_like(labels)
+    for train, test, from_targets in folds:
         mean = code[:, train].mean(axis=1, keepdims=True)
-        scores = np.einsum("ij,cjk->cik", inverse, code[:, train] - mean, optimize=True) + mean
+        scores = np.einsum("ij,cjk->cik", from_targets, code[:, train] - mean, optimize=True) + mean
         predicted[:, test] = scores.argmax(axis=-1)
     return kappas(labels, predicted, classes)
 
@@ -88,15 +93,16 @@ def probe_table(
     null_low, null_high (2.5 % and 97.5 % of the kappas under shuffled numbers). A modulus with a
     residue of under `folds` distinct numbers is left out.
     """
-    values = np.unique(numbers)
+    values, place = np.unique(numbers, return_inverse=True)
+    residues = {modulus: values % modulus for modulus in moduli}
+    kept = [m for m in moduli if np.bincount(residues[m], minlength=m).min() >= folds]
+    fitted = ridge_folds(vectors, place, folds=folds, ridge=ridge, seed=seed) if kept else []
     generator = np.random.default_rng(seed)
     rows = []
-    for modulus in moduli:
-        own = values % modulus
-        if np.bincount(own, minlength=modulus).min() < folds:
-            continue
+    for modulus in kept:
+        own = residues[modulus]
         cases = np.stack([own, *(generator.permutation(own) for _ in range(shuffles))])
-        found = probe_kappas(vectors, numbers, cases, folds=folds, ridge=ridge, seed=seed)
+        found = probe_kappas(fitted, place, cases)
         low, high = np.quantile(found[1:], [0.025, 0.975])
         rows.append([modulus, found[0], low, high])
     return pd.DataFrame(rows, columns=COLUMNS)

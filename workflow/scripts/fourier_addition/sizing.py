@@ -402,6 +402,25 @@ def spectra_estimate(config: Mapping[str, Any], run: str, machine: Machine | Non
     )
 
 
+def probes_estimate(config: Mapping[str, Any], run: str, machine: Machine | None = None) -> Estimate:
+    """Probes of a run's residual stream, one state at a time.
+
+    Host: n (3 d + 4 n + 3 c T) values of 8 bytes, c labellings (one and its shuffles), T the largest
+    modulus. Operations, in float64 (a quarter of the speed), for each of L + 1 states: 2 n^2 d for the
+    kernel, 2 n^3 for each fold's inverse, and 2 n^2 c T for each modulus.
+    """
+    machine, entry, analysis = machine or Machine(), config["runs"][run], config["analysis"]
+    shape = shape_of(config, entry["model"])
+    n = examples_of(config, entry["task"], config["capture"]["split"])
+    cases, moduli = 1 + analysis["probe_shuffles"], analysis["probe_moduli"]
+    state = 2 * n**2 * (shape.width + n * analysis["probe_folds"] + cases * sum(moduli))
+    return Estimate(
+        host=BASES["table"] + 8 * n * (3 * shape.width + 4 * n + 3 * cases * max(moduli)) / MB,
+        minutes=machine.startup + 4 * (shape.layers + 1) * state / machine.cpu_flops / 60,
+        written=(shape.layers + 1) * len(moduli) * 50,
+    )
+
+
 def embedding_estimate(
     config: Mapping[str, Any], model: str, numbers: int, machine: Machine | None = None
 ) -> Estimate:
@@ -494,6 +513,8 @@ def estimate(
         layers = shape_of(config, entry["model"]).layers
         count = examples_of(config, entry["task"], config["capture"]["split"])
         return table_estimate(2 * (layers + 1) * count // 10, machine)
+    if rule == "probes":
+        return probes_estimate(config, run, machine)
     if rule == "spectra":
         return spectra_estimate(config, run, machine)
     if rule == "embedding":

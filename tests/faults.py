@@ -157,7 +157,13 @@ class Killer:
             # is later than the first, so that the job which goes on from it is known by its log.
             return any(line > PROGRESS[stage][2] for line in self.progress(stage, logs_of(pid)))
 
-        if stage in PROGRESS and turn in (1, 3):
+        def arriving() -> bool:
+            partial = Path(self.environment["HF_HOME"]).rglob("*.resumable.incomplete")
+            return any(file.stat().st_size > 0 for file in partial)
+
+        if stage == "download" and turn in (1, 3):
+            ready, longest = arriving, 0.2
+        elif stage in PROGRESS and turn in (1, 3):
             ready, longest = saved, 0.2
         elif turn == 2 and stage != "download":  # which writes into a cache, and its folder in no time
             ready, longest = writes, 0.02

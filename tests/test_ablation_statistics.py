@@ -228,9 +228,10 @@ class TestSensitivity:
         assert len(tables) == 8 and set(tables) == set(readings(GRID))
         given = examples["bare"]
         for reading, table in tables.items():
-            gain = view.final_norm_gain().numpy() if reading.norm == "folded" else None
             weights = view.unembedding(given.number_ids).numpy()
-            readout = Readout(weights, fourier_basis(21, reading.basis), gain)
+            if reading.norm == "folded":
+                weights = weights * view.final_norm_gain().numpy()
+            readout = Readout(weights, fourier_basis(21, reading.basis))
             rows = table1_conditions(readout, 2, 4, reading.cut)
             alone = run_conditions(
                 view,
@@ -261,7 +262,6 @@ class TestSensitivity:
             ({"basis": ["fourier"]}, "`basis`"),
             ({"shape": ["x"]}, "'shape' is at fault"),
             ({"answer": ["space"]}, "no prompts"),
-            ({"norm": ["folded"]}, "no gain"),
         ):
             with pytest.raises(UserError, match=words):
                 list(tables_by_reading(view, examples, GRID | changes, **settings))

@@ -17,6 +17,7 @@ import zarr
 from fourier_addition import activations, models
 from fourier_addition.capture import capture, open_capture, running_example
 from fourier_addition.errors import UserError
+from fourier_addition.head import folded_unembedding
 from fourier_addition.readout import read_readout, write_readout
 from fourier_addition.storage import content_digest, content_files
 from tiny import number_ids, tiny_model
@@ -472,8 +473,12 @@ def test_running_example_of_a_masked_model():
         logits = view.model(torch.tensor([tokens.ids])).logits[0, tokens.position, ids]
     final = table[table.module == "final"]
     np.testing.assert_allclose(final.logit, logits, rtol=1e-4, atol=1e-5)
-    with pytest.raises(UserError, match="bert"):
-        running_example(view, "1", ids, norm="gain")
+    folded = running_example(view, TEMPLATES[0].format(a=5, b=9), ids, norm="gain")
+    assert np.array_equal(folded[folded.module == "final"].logit, final.logit)
+    states = folded[(folded.module == "residual") & (folded.layer == view.n_layers)].logit
+    with torch.no_grad():
+        last = view.final_hidden(torch.tensor([tokens.ids]), tokens.position)[0]
+    np.testing.assert_allclose(states, folded_unembedding(view, ids) @ last, rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="'full'"):
         running_example(view, "1", ids, norm="full")
 
@@ -488,11 +493,10 @@ def test_readout_round_trip(family, tmp_path):
         data = read_readout(tmp_path / "r.zarr")
     assert np.array_equal(data.unembedding, view.unembedding(ids))
     assert np.array_equal(data.input_embedding, view.input_embedding(ids))
-    assert np.array_equal(data.final_norm_gain, view.final_norm_gain())
+    assert np.array_equal(data.folded_unembedding, folded_unembedding(view, ids))
     bias = view.unembedding_bias(ids)
     assert np.array_equal(data.unembedding_bias, np.zeros(LARGEST + 1) if bias is None else bias)
     assert data.attrs["has_bias"] is (bias is not None) is (family in ("phi", "bert"))
-    assert data.final_norm_gain.attrs["defined"] is (family != "bert")
     assert data.token_id.values.tolist() == ids
     assert data.number.values.tolist() == list(range(LARGEST + 1))
     expected = {"family": family, "tied": view.tied, "d_model": 48, "n_layers": 2, "run": "tiny"}

@@ -23,11 +23,10 @@ def readout(size, width, seed=0):
     return np.random.default_rng(seed).standard_normal((size, width)).astype(np.float32)
 
 
-def constraints(unembedding, basis, components, gain=None):
+def constraints(unembedding, basis, components):
     """B F W_U, written out row by row rather than through the package's selection."""
     rows = [row for row, k in zip(basis.matrix, basis.row_component, strict=True) if k in set(components)]
-    weights = unembedding.astype(np.float64)[: basis.points]
-    return np.array(rows) @ (weights if gain is None else weights * gain)
+    return np.array(rows) @ unembedding.astype(np.float64)[: basis.points]
 
 
 class TestBands:
@@ -128,16 +127,6 @@ class TestRemovalBasis:
         basis = type(basis)(basis.kind, noisy, basis.row_component, basis.row_function, basis.base_period)
         assert removal_basis(readout(21, 64), basis, [9, 10]).shape[1] == 3
 
-    def test_gain_is_folded_into_the_unembedding(self):
-        basis, weights = fourier_basis(21), readout(21, 64)
-        gain = np.random.default_rng(1).uniform(0.5, 2, 64)
-        folded = removal_basis(weights, basis, [1, 2], gain)
-        assert (
-            np.abs(constraints(weights, basis, [1, 2], gain) @ (np.eye(64) - folded @ folded.T)).max() < 1e-10
-        )
-        raw = removal_basis(weights, basis, [1, 2])
-        assert np.linalg.norm(raw @ raw.T - folded @ folded.T) > 0.1
-
     def test_filter_without_dimensions_left_is_refused(self):
         basis = fourier_basis(21)
         with pytest.raises(UserError, match="leave no dimension of a residual stream of 16"):
@@ -154,29 +143,28 @@ class TestRemovalBasis:
 
 @st.composite
 def cases(draw):
-    """A filter's ingredients: basis, unembedding, components, gain and a batch of outputs."""
+    """A filter's ingredients: basis, unembedding, components and a batch of outputs."""
     size, kind = draw(st.integers(8, 40)), draw(st.sampled_from(BASES))
     basis = fourier_basis(size, kind)
     components = draw(st.lists(st.integers(1, basis.n_components), min_size=1, unique=True))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     width = size + draw(st.integers(1, 40))
-    gain = rng.uniform(0.5, 2, width) if draw(st.booleans()) else None
     weights = rng.standard_normal((size, width)) * np.exp(rng.normal(size=width))
-    return basis, weights, np.array(components), gain, rng.standard_normal((3, width))
+    return basis, weights, np.array(components), rng.standard_normal((3, width))
 
 
 class TestProjector:
     @settings(max_examples=60, deadline=None)
     @given(cases())
     def test_projector_properties(self, case):
-        basis, weights, components, gain, x = case
-        removed = removal_basis(weights, basis, components, gain)
+        basis, weights, components, x = case
+        removed = removal_basis(weights, basis, components)
         kept = Filter.removing(removed)
         matrix = kept(np.eye(kept.width))
         assert np.allclose(removed.T @ removed, np.eye(removed.shape[1]), atol=1e-12)
         assert np.allclose(matrix, matrix.T, atol=1e-12)
         assert np.allclose(matrix @ matrix, matrix, atol=1e-12)
-        rows = constraints(weights, basis, components, gain)
+        rows = constraints(weights, basis, components)
         assert np.abs(rows @ kept(x).T).max() < 1e-10 * np.linalg.norm(rows)
         assert np.linalg.matrix_rank(rows) == kept.rank == removed.shape[1]
         assert np.allclose(kept.removed_basis() @ kept.removed_basis().T, removed @ removed.T, atol=1e-12)
@@ -185,29 +173,28 @@ class TestProjector:
     @given(cases())
     def test_filtered_output_is_the_least_squares_solution(self, case):
         """Against the normal equations of min |y - x| with B F W_U y = 0, solved by scipy."""
-        basis, weights, components, gain, x = case
-        kept = Filter.removing(removal_basis(weights, basis, components, gain))
-        rows = constraints(weights, basis, components, gain)
+        basis, weights, components, x = case
+        kept = Filter.removing(removal_basis(weights, basis, components))
+        rows = constraints(weights, basis, components)
         correction = scipy.linalg.lstsq(rows, rows @ x.T)[0].T
         assert np.allclose(kept(x), x - correction, atol=1e-8)
         free = scipy.linalg.null_space(rows)
         assert np.allclose(kept(x), x @ free @ free.T, atol=1e-8)
         # Number space moves by no more than the least-squares solution moves it.
-        readout = weights if gain is None else weights * gain
-        moved = np.linalg.norm(readout @ (kept(x) - x).T)
-        assert moved <= np.linalg.norm(readout @ correction.T) + 1e-6
+        moved = np.linalg.norm(weights @ (kept(x) - x).T)
+        assert moved <= np.linalg.norm(weights @ correction.T) + 1e-6
 
     @settings(max_examples=30, deadline=None)
     @given(cases())
     def test_the_constant_is_not_a_constraint(self, case):
         """An output that only moves the constant of the logits passes unchanged."""
-        basis, weights, components, gain, _ = case
-        rows = constraints(weights, basis, basis.components, gain)
-        constant = constraints(weights, basis, [0], gain)[0]
+        basis, weights, components, _ = case
+        rows = constraints(weights, basis, basis.components)
+        constant = constraints(weights, basis, [0])[0]
         free = scipy.linalg.null_space(rows)
         x = free @ (free.T @ constant)
         assert abs(constant @ x) > 1e-6
-        kept = Filter.removing(removal_basis(weights, basis, components, gain))
+        kept = Filter.removing(removal_basis(weights, basis, components))
         assert np.allclose(kept(x), x, atol=1e-8 * max(1, np.linalg.norm(x)))
 
     def test_both_ways_of_holding_a_filter_agree(self):

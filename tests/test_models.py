@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
 import pytest
 import torch
 from fourier_addition.errors import UserError
+from fourier_addition.head import folded_unembedding
 from fourier_addition.models import (
     FAMILIES,
     MODULES,
@@ -289,6 +291,29 @@ def test_final_norm_gain(views, family):
     centred = state - state.mean(dim=-1, keepdim=True) if hasattr(view.final_norm, "bias") else state
     expected = gain * centred / centred.pow(2).mean(dim=-1, keepdim=True).sqrt()
     torch.testing.assert_close(normed, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", EVERY)
+def test_the_folded_unembedding_is_the_linear_part_of_the_head(views, family):
+    """Along directions that the norm neither centres nor rescales, logits move by it, up to a factor."""
+    view = views(family)
+    ids = number_ids(view.tokenizer, LARGEST)
+    generator = torch.Generator().manual_seed(2)
+    state, moved = torch.randn(2, view.d_model, generator=generator, dtype=torch.float64)
+    head = copy.deepcopy(view.final_norm).double()
+    inside, through = torch.eye(view.d_model, dtype=torch.float64), head
+    if view.post_norm:
+        inside = head.dense.weight.detach()
+        through = torch.nn.Sequential(head.dense, head.LayerNorm if family == "bert" else head.layer_norm)
+    inner = inside @ state
+    if view.post_norm:
+        state = state - torch.linalg.solve(inside, head.dense.bias.detach())
+    fixed = torch.linalg.qr(torch.stack([torch.ones_like(inner), inner], dim=1)).Q
+    direction = torch.linalg.solve(inside, moved - fixed @ (fixed.T @ moved))
+    jacobian = torch.autograd.functional.jacobian(through, state)
+    exact = view.unembedding(ids).double() @ jacobian @ direction
+    folded = folded_unembedding(view, ids).double() @ direction
+    assert torch.nn.functional.cosine_similarity(exact, folded, dim=0) > 1 - 1e-6
 
 
 @pytest.mark.parametrize("family", EVERY)

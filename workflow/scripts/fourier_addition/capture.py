@@ -23,14 +23,13 @@ from fourier_addition.activations import (
     write_block,
 )
 from fourier_addition.errors import UserError
+from fourier_addition.head import MODULE_NORMS, folded_unembedding
 from fourier_addition.models import Bucket, ModelView, Recorder
 from fourier_addition.models.sharing import common_length, shared_batches
 from fourier_addition.storage import replacing
 
 __all__ = ["MODULE_NORMS", "capture", "open_capture", "running_example"]
 
-MODULE_NORMS = ("none", "gain")
-"""How the final norm enters the logits of a module's output: not at all, or its gain only."""
 
 Progress = Callable[..., Iterable[Any]]
 
@@ -214,25 +213,21 @@ def running_example(
     """Logits over the numbers of every module's output for one prompt (figures 1b, 1c and 20).
 
     norm: "none" reads a module's output x as W_U x, which is what the paper writes; "gain"
-    folds the final norm's gain g into the unembedding, W_U (g * x). Residual states are read
+    folds what stands before the unembedding into it (see `head`). Residual states are read
     in the same way, so that (unless the family is post-norm) they are the sums of state 0's
     logits and those of the modules so far.
     Returns a long table: module ("attention", "mlp", "residual" or "final"), layer (the
     state for "residual", -1 for "final"), number, logit. "final" holds the model's own
     logits, with its final norm, bias and soft-capping.
-    Raises UserError for another `norm`, or "gain" where the final norm is no gain.
+    Raises UserError for another `norm`.
     """
     if norm not in MODULE_NORMS:
         raise UserError(f"norm {norm!r} is not known; allowed are {', '.join(MODULE_NORMS)}.")
-    if norm == "gain" and not view.final_norm_gain_defined:
-        raise UserError(f"norm 'gain' has no meaning for family {view.family}: its final norm is no gain.")
     ids = torch.as_tensor(number_ids, dtype=torch.long, device=view.device)
     (bucket,) = view.buckets(view.encode([prompt]), 1)
     with _evaluating(view), torch.inference_mode(), Recorder(view, 1) as recorder:
         recorded = recorder.run(bucket.ids, bucket.position)
-        weights = view.unembedding(ids)
-        if norm == "gain":
-            weights = weights * view.final_norm_gain()
+        weights = folded_unembedding(view, ids) if norm == "gain" else view.unembedding(ids)
         modules = recorded.module_output[:, :, 0].float() @ weights.T
         states = recorded.residual[:, 0].float() @ weights.T
         final = view.number_logits(recorded.residual[-1], ids)

@@ -128,13 +128,12 @@ def removal_basis(
     unembedding: np.ndarray,
     basis: FourierBasis,
     components: Sequence[int] | np.ndarray,
-    gain: np.ndarray | None = None,
     tolerance: float | None = None,
 ) -> np.ndarray:
     """Orthonormal basis Q of the rows of B F W_U: (d_model, rank) float64.
 
-    unembedding: (number, d_model) W_U of the number tokens. components: what B selects.
-    gain: (d_model,) of the final norm, folded into W_U; None takes W_U as it is.
+    unembedding: (number, d_model) W_U of the number tokens, or with what stands before it folded in
+        (`head.folded_unembedding`). components: what B selects.
     tolerance: singular values up to this share of the largest count as zero; by default the
         rounding error of float64 for the matrix's size. The zero sine row of the printed basis is
         dropped by this.
@@ -147,8 +146,6 @@ def removal_basis(
     if len(unembedding) < basis.points:
         raise UserError(f"The unembedding of {len(unembedding)} numbers is too short for {basis.points}.")
     readout = np.asarray(unembedding, np.float64)[: basis.points]
-    if gain is not None:
-        readout = readout * np.asarray(gain, np.float64)
     rows = basis.matrix[basis.rows_of(components)] @ readout
     _, values, directions = np.linalg.svd(rows, full_matrices=False)
     if tolerance is None:

@@ -1,4 +1,4 @@
-"""What analyses without torch need of a model: the number rows of its embeddings and its final gain."""
+"""What analyses without torch need of a model: the number rows of its embeddings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fourier_addition.activations import ArrayPlan, create_store
 from fourier_addition.errors import UserError
 from fourier_addition.storage import replacing, require_whole_store
 
-VARIABLES = ("unembedding", "unembedding_bias", "input_embedding", "final_norm_gain")
+VARIABLES = ("unembedding", "unembedding_bias", "input_embedding", "folded_unembedding")
 
 
 def write_readout(
@@ -28,32 +28,32 @@ def write_readout(
     view: a `ModelView`. number_ids: (number,) token ids of the numbers 0..p-1.
     Writes, in float32, unembedding (number, feature), unembedding_bias (number; zeros where
     the model has none), input_embedding (number, feature; the parameter's rows, before any
-    scale that the model applies) and final_norm_gain (feature; ones, and the attribute
-    `defined` false, where the final norm is no gain). Attributes: family, tied, d_model,
-    n_layers, parallel, post_norm, has_bias and those given.
+    scale that the model applies) and folded_unembedding (number, feature; see `head`). Attributes:
+    family, tied, d_model, n_layers, parallel, post_norm, has_bias and those given.
     Returns name -> {"dims", "shape", "dtype"}, for a manifest.
     """
+    from fourier_addition.head import folded_unembedding  # needs torch, which readers do without
+
     ids = np.asarray(number_ids, dtype=np.int64)
     bias = view.unembedding_bias(ids)
     arrays = {
         "unembedding": view.unembedding(ids),
         "unembedding_bias": bias,
         "input_embedding": view.input_embedding(ids),
-        "final_norm_gain": view.final_norm_gain(),
+        "folded_unembedding": folded_unembedding(view, ids),
     }
     values = {
         name: np.zeros(len(ids), np.float32) if array is None else array.cpu().numpy()
         for name, array in arrays.items()
     }
-    dims = {"unembedding_bias": ("number",), "final_norm_gain": ("feature",)}
+    dims = {"unembedding_bias": ("number",)}
     about = {
         "unembedding": {"long_name": "number rows of the unembedding", "units": "1"},
         "unembedding_bias": {"long_name": "bias of the numbers' logits", "units": "nat"},
         "input_embedding": {"long_name": "number rows of the input embedding parameter", "units": "1"},
-        "final_norm_gain": {
-            "long_name": "gain of the final norm",
+        "folded_unembedding": {
+            "long_name": "number rows of the unembedding with what stands before it folded in",
             "units": "1",
-            "defined": view.final_norm_gain_defined,
         },
     }
     plans = {

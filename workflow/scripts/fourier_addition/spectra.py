@@ -14,9 +14,8 @@ from fourier_addition.outliers import NullTest, null_test
 
 
 def readout_rows(readout: xr.Dataset, norm: str) -> np.ndarray:
-    """W_U (number, feature) of the module logits: as it is (`none`) or with the final norm's gain."""
-    rows = readout["unembedding"].values.astype(np.float64)
-    return rows * readout["final_norm_gain"].values.astype(np.float64) if norm == "gain" else rows
+    """Rows (number, feature) of the module logits: W_U (`none`), or what stands before it folded in."""
+    return readout["folded_unembedding" if norm == "gain" else "unembedding"].values.astype(np.float64)
 
 
 def _null(magnitudes: np.ndarray, shuffled: Any, size: int, analysis: Mapping[str, Any]) -> NullTest:

@@ -73,13 +73,12 @@ class Condition:
 class Readout:
     """The map F W_U from module outputs to Fourier components, and the filters made from it.
 
-    unembedding: (number, d_model) W_U. gain: (d_model,) of the final norm to fold in, or None.
+    unembedding: (number, d_model) W_U, or with what stands before it folded in.
     tolerance: relative rank tolerance of `removal_basis`.
     """
 
     unembedding: np.ndarray
     basis: FourierBasis
-    gain: np.ndarray | None = None
     tolerance: float | None = None
     _removing: dict[tuple[int, ...], Filter] = field(default_factory=dict, repr=False)
     _random: dict[tuple[int, int, int], Filter] = field(default_factory=dict, repr=False)
@@ -93,7 +92,7 @@ class Readout:
         """The filter against a set of components; the same object for the same set."""
         key = tuple(int(k) for k in components)
         if key not in self._removing:
-            removed = removal_basis(self.unembedding, self.basis, key, self.gain, self.tolerance)
+            removed = removal_basis(self.unembedding, self.basis, key, self.tolerance)
             self._removing[key] = Filter.removing(removed)
         return self._removing[key]
 

@@ -1,6 +1,8 @@
 """Ablation by the obvious way: a full forward pass with hooks for each condition.
 
 Works for every architecture and for filters at all positions, and is what the engine is held to.
+Post-norm models (h' = LN(h + out)) are filtered at `out`, before the norm: its gain is not the same for all
+features, so what a filter removes from `out` is not wholly gone from h'.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.statistics import table1
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import BASES, CUTS, fourier_basis
+from fourier_addition.head import module_unembedding
 from fourier_addition.models import Encoded, ModelView
 from fourier_addition.numbers import ANSWER_FORMS
 
@@ -27,7 +28,7 @@ class Reading:
     """One reading of the paper's open points.
 
     answer: form of the answer's token. basis, cut: see `fourier`. norm: `raw` takes W_U as it is,
-    `folded` with the final norm's gain. positions: where filters apply. prediction: over what.
+    `folded` with what stands before it. positions: where filters apply. prediction: over what.
     """
 
     answer: str
@@ -133,15 +134,9 @@ def tables_by_reading(
 def _conditions(
     view: ModelView, given: Examples, reading: Reading, tau: int, draws: int, seed: int, prefix: str
 ) -> list[Condition]:
-    gain = None
-    if reading.norm == "folded":
-        if not view.final_norm_gain_defined:
-            raise UserError(
-                f"The final norm of family {view.family} has no gain to fold into the unembedding."
-            )
-        gain = view.final_norm_gain().cpu().numpy()
-    unembedding = view.unembedding(given.number_ids).cpu().numpy()
-    readout = Readout(unembedding, fourier_basis(len(given.number_ids), reading.basis), gain)
+    norm = "gain" if reading.norm == "folded" else "none"
+    unembedding = module_unembedding(view, given.number_ids, norm)
+    readout = Readout(unembedding, fourier_basis(len(given.number_ids), reading.basis))
     found = table1_conditions(readout, view.n_layers, tau, reading.cut)
     if draws:
         found += control_conditions(found, readout, draws, seed)

@@ -158,8 +158,10 @@ class Killer:
             return any(line > PROGRESS[stage][2] for line in self.progress(stage, logs_of(pid)))
 
         def arriving() -> bool:
-            partial = Path(self.environment["HF_HOME"]).rglob("*.resumable.incomplete")
-            return any(file.stat().st_size > 0 for file in partial)
+            with contextlib.suppress(FileNotFoundError):
+                partial = Path(self.environment["HF_HOME"]).rglob("*.resumable.incomplete")
+                return any(file.stat().st_size > 0 for file in partial)
+            return False
 
         if stage == "download" and turn in (1, 3):
             ready, longest = arriving, 0.2

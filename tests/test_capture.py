@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import tracemalloc
@@ -17,7 +18,6 @@ import zarr
 from fourier_addition import activations, models
 from fourier_addition.capture import capture, open_capture, running_example
 from fourier_addition.errors import UserError
-from fourier_addition.head import folded_unembedding
 from fourier_addition.readout import read_readout, write_readout
 from fourier_addition.storage import content_digest, content_files
 from tiny import number_ids, tiny_model
@@ -175,6 +175,7 @@ def test_memory_does_not_grow_with_the_number_of_examples(tmp_path):
 
     def peak(count):
         table, prompts = make_examples(count)
+        gc.collect()
         tracemalloc.start()
         capture(view, prompts, table, ids, tmp_path / f"{count}.zarr", batch_size=16, block=32)
         _, most = tracemalloc.get_traced_memory()
@@ -184,8 +185,9 @@ def test_memory_does_not_grow_with_the_number_of_examples(tmp_path):
     peak(32)  # first use fills caches
     block_bytes = 32 * 128 * 4 * (2 * 2 + 3)
     few, many = peak(64), peak(320)
-    assert many < few + block_bytes
-    assert few + block_bytes < 10 * block_bytes  # ten blocks would be more
+    # Eight blocks more pass through; garbage that is collected late may be one or two of them.
+    assert many < few + 3 * block_bytes
+    assert few + 3 * block_bytes < 10 * block_bytes  # ten blocks would be more
 
 
 def test_recorder_buffers_hold_one_position_of_one_batch(view):
@@ -478,7 +480,7 @@ def test_running_example_of_a_masked_model():
     states = folded[(folded.module == "residual") & (folded.layer == view.n_layers)].logit
     with torch.no_grad():
         last = view.final_hidden(torch.tensor([tokens.ids]), tokens.position)[0]
-    np.testing.assert_allclose(states, folded_unembedding(view, ids) @ last, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(states, view.folded_unembedding(ids) @ last, rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="'full'"):
         running_example(view, "1", ids, norm="full")
 
@@ -493,7 +495,7 @@ def test_readout_round_trip(family, tmp_path):
         data = read_readout(tmp_path / "r.zarr")
     assert np.array_equal(data.unembedding, view.unembedding(ids))
     assert np.array_equal(data.input_embedding, view.input_embedding(ids))
-    assert np.array_equal(data.folded_unembedding, folded_unembedding(view, ids))
+    assert np.array_equal(data.folded_unembedding, view.folded_unembedding(ids))
     bias = view.unembedding_bias(ids)
     assert np.array_equal(data.unembedding_bias, np.zeros(LARGEST + 1) if bias is None else bias)
     assert data.attrs["has_bias"] is (bias is not None) is (family in ("phi", "bert"))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from fourier_addition.errors import UserError
-from fourier_addition.head import folded_unembedding
 from fourier_addition.models import (
     FAMILIES,
     MODULES,
@@ -312,7 +311,7 @@ def test_the_folded_unembedding_is_the_linear_part_of_the_head(views, family):
     direction = torch.linalg.solve(inside, moved - fixed @ (fixed.T @ moved))
     jacobian = torch.autograd.functional.jacobian(through, state)
     exact = view.unembedding(ids).double() @ jacobian @ direction
-    folded = folded_unembedding(view, ids).double() @ direction
+    folded = view.folded_unembedding(ids).double() @ direction
     assert torch.nn.functional.cosine_similarity(exact, folded, dim=0) > 1 - 1e-6
 
 

@@ -15,7 +15,6 @@ with job(snakemake) as log:
     from fourier_addition.ablation.statistics import summary_with_controls
     from fourier_addition.ablation.study import shard_rows, study_conditions, study_predictions
     from fourier_addition.fourier import fourier_basis
-    from fourier_addition.head import module_unembedding
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
 
@@ -28,7 +27,8 @@ with job(snakemake) as log:
     view.on_one_device("Filters")
     space = tokenizer_number_space(view.tokenizer, params.numbers["answer"]).first(params.numbers["numbers"])
     readout = Readout(
-        module_unembedding(view, space.ids, analysis["norm"]), fourier_basis(space.size, analysis["basis"])
+        view.module_unembedding(space.ids, analysis["norm"]).cpu().numpy(),
+        fourier_basis(space.size, analysis["basis"]),
     )
     conditions = study_conditions(
         readout, view.n_layers, settings, tau=params.tau, cut=analysis["cut"], seed=analysis["seed"]

@@ -23,13 +23,14 @@ from fourier_addition.activations import (
     write_block,
 )
 from fourier_addition.errors import UserError
-from fourier_addition.head import MODULE_NORMS, folded_unembedding
 from fourier_addition.models import Bucket, ModelView, Recorder
 from fourier_addition.models.sharing import common_length, shared_batches
 from fourier_addition.storage import replacing
 
 __all__ = ["MODULE_NORMS", "capture", "open_capture", "running_example"]
 
+MODULE_NORMS = ("none", "gain")
+"""How what stands before the unembedding enters a module's logits: not at all, or its linear part."""
 
 Progress = Callable[..., Iterable[Any]]
 
@@ -213,7 +214,7 @@ def running_example(
     """Logits over the numbers of every module's output for one prompt (figures 1b, 1c and 20).
 
     norm: "none" reads a module's output x as W_U x, which is what the paper writes; "gain"
-    folds what stands before the unembedding into it (see `head`). Residual states are read
+    folds what stands before the unembedding into it. Residual states are read
     in the same way, so that (unless the family is post-norm) they are the sums of state 0's
     logits and those of the modules so far.
     Returns a long table: module ("attention", "mlp", "residual" or "final"), layer (the
@@ -227,7 +228,7 @@ def running_example(
     (bucket,) = view.buckets(view.encode([prompt]), 1)
     with _evaluating(view), torch.inference_mode(), Recorder(view, 1) as recorder:
         recorded = recorder.run(bucket.ids, bucket.position)
-        weights = folded_unembedding(view, ids) if norm == "gain" else view.unembedding(ids)
+        weights = view.module_unembedding(ids, norm)
         modules = recorded.module_output[:, :, 0].float() @ weights.T
         states = recorded.residual[:, 0].float() @ weights.T
         final = view.number_logits(recorded.residual[-1], ids)

@@ -133,7 +133,7 @@ def removal_basis(
     """Orthonormal basis Q of the rows of B F W_U: (d_model, rank) float64.
 
     unembedding: (number, d_model) W_U of the number tokens, or with what stands before it folded in
-        (`head.folded_unembedding`). components: what B selects.
+        (`ModelView.folded_unembedding`). components: what B selects.
     tolerance: singular values up to this share of the largest count as zero; by default the
         rounding error of float64 for the matrix's size. The zero sine row of the printed basis is
         dropped by this.

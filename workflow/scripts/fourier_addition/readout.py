@@ -28,19 +28,17 @@ def write_readout(
     view: a `ModelView`. number_ids: (number,) token ids of the numbers 0..p-1.
     Writes, in float32, unembedding (number, feature), unembedding_bias (number; zeros where
     the model has none), input_embedding (number, feature; the parameter's rows, before any
-    scale that the model applies) and folded_unembedding (number, feature; see `head`). Attributes:
+    scale that the model applies) and folded_unembedding (number, feature; see `ModelView`). Attributes:
     family, tied, d_model, n_layers, parallel, post_norm, has_bias and those given.
     Returns name -> {"dims", "shape", "dtype"}, for a manifest.
     """
-    from fourier_addition.head import folded_unembedding  # needs torch, which readers do without
-
     ids = np.asarray(number_ids, dtype=np.int64)
     bias = view.unembedding_bias(ids)
     arrays = {
         "unembedding": view.unembedding(ids),
         "unembedding_bias": bias,
         "input_embedding": view.input_embedding(ids),
-        "folded_unembedding": folded_unembedding(view, ids),
+        "folded_unembedding": view.folded_unembedding(ids),
     }
     values = {
         name: np.zeros(len(ids), np.float32) if array is None else array.cpu().numpy()

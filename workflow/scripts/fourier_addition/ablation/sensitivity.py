@@ -16,7 +16,6 @@ from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.statistics import table1
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import BASES, CUTS, fourier_basis
-from fourier_addition.head import module_unembedding
 from fourier_addition.models import Encoded, ModelView
 from fourier_addition.numbers import ANSWER_FORMS
 
@@ -135,7 +134,7 @@ def _conditions(
     view: ModelView, given: Examples, reading: Reading, tau: int, draws: int, seed: int, prefix: str
 ) -> list[Condition]:
     norm = "gain" if reading.norm == "folded" else "none"
-    unembedding = module_unembedding(view, given.number_ids, norm)
+    unembedding = view.module_unembedding(given.number_ids, norm).cpu().numpy()
     readout = Readout(unembedding, fourier_basis(len(given.number_ids), reading.basis))
     found = table1_conditions(readout, view.n_layers, tau, reading.cut)
     if draws:

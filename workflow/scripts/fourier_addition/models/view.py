@@ -186,6 +186,28 @@ class ModelView:
         bias = self.model.get_output_embeddings().bias
         return None if bias is None else self._rows(bias, ids).detach().to(self.device, torch.float32)
 
+    def folded_unembedding(self, ids: Ids) -> torch.Tensor:
+        """W_U with what stands before it folded in, (number, d_model) float32, detached.
+
+        Causal models: W_U diag(g), g the gain of the final norm, whose division by a deviation is one
+        factor for all numbers. Masked models have a dense layer D, a GELU and a norm there:
+        W_U diag(g) D. The GELU is z / 2 plus an even function of z: its linear part is one factor too.
+        """
+        rows = self.unembedding(ids)
+        if self.final_norm_gain_defined:
+            return rows * self.final_norm_gain()
+        head = self.final_norm
+        norm = head.LayerNorm if hasattr(head, "LayerNorm") else head.layer_norm
+        gain, dense = (weight.detach().to(rows) for weight in (norm.weight, head.dense.weight))
+        return (rows * gain) @ dense
+
+    def module_unembedding(self, ids: Ids, norm: str) -> torch.Tensor:
+        """The rows that read module outputs as logits, (number, d_model) float32, detached.
+
+        norm: `none` is W_U as the paper writes, `gain` is `folded_unembedding`.
+        """
+        return self.folded_unembedding(ids) if norm == "gain" else self.unembedding(ids)
+
     def input_embedding(self, ids: Ids) -> torch.Tensor:
         """Rows of the input embedding parameter, (number, d_model) float32, detached.
 

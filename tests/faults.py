@@ -37,7 +37,14 @@ PROGRESS = {
 KINDS = ("job", "group", "job", "snakemake", "job")
 """What is killed in turn: the job's process, Snakemake's process group, Snakemake alone."""
 REPOSITORY = "somebody/model"
-TARGETS = ("all", "results/models/fetched.json")
+TARGETS = (
+    "all",
+    "results/models/fetched.json",
+    "results/models/mini.json",
+    "results/runs/mini.finetuned.seed0/checkpoint.json",
+    "results/runs/mini.scratch.seed0/checkpoint.json",
+)
+"""What a study is asked for: also the weights, which are made only for what needs them otherwise."""
 PATIENCE = 900
 
 

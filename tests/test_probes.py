@@ -25,10 +25,10 @@ def test_the_probe_is_ridge_regression_over_unseen_numbers():
     vectors = generator.standard_normal((90, 12))
     values = np.unique(numbers)
     residues = np.stack([values % 3, generator.permutation(values % 3)])
-    folds = ridge_folds(vectors, np.searchsorted(values, numbers), folds=5, ridge=0.3, seed=7)
-    found = probe_kappas(folds, np.searchsorted(values, numbers), residues)
-    x = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
     place = np.searchsorted(values, numbers)
+    folds = ridge_folds(vectors, place, folds=5, ridge=0.3, seed=7)
+    found = probe_kappas(folds, place, residues)
+    x = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
     fold_of = np.random.default_rng(7).permutation(len(values))[place] % 5
     for case, kappa in zip(residues, found, strict=True):
         labels, predicted = case[place], np.empty(90, int)

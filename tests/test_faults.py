@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -226,6 +227,24 @@ def test_damaged_models_from_outside(models):
         (sentence,) = [sentence for _, sentence in said if f"models.{name}" in sentence]
         assert reason in sentence
     assert not list((models / "results/models").glob("*"))
+
+
+def test_beside_another_workflow_nothing_is_looked_at(study):
+    """Its files come and go: what they say about what is to be made is out of date at once."""
+    command = [*SNAKEMAKE, "--cores", "1", "--forcerun", "figure_waves"]
+    with (study / ".snakemake/running.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("process 1 on here, since then")
+        held.flush()
+        refused = subprocess.run(command, cwd=study, capture_output=True, text=True, timeout=120)
+        dry = subprocess.run([*command, "--dry-run"], cwd=study, capture_output=True, text=True, timeout=120)
+    said = refused.stdout + refused.stderr
+    assert refused.returncode == 1
+    assert "\nAnother Snakemake (process 1 on here, since then) is at work in " in said
+    assert "Building DAG" not in said
+    assert "Traceback" not in said
+    assert dry.returncode == 0
+    assert "Building DAG" in dry.stdout + dry.stderr
 
 
 def test_two_workflows_in_one_folder(study, undisturbed):

@@ -24,15 +24,16 @@ def stay_alone(lock: str | Path) -> None:
     Raises UserError when another process holds it. Where the file system knows no locks, nothing
     is held.
     """
-    lock = Path(lock)
+    lock = Path(lock).absolute()
+    if any(Path(file.name) == lock for file in _held):
+        return
     lock.parent.mkdir(parents=True, exist_ok=True)
     # Python hands no open file to the jobs, so they do not hold the lock after their Snakemake.
     file = lock.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
+        holder = _holder(file)
         file.close()
         raise UserError(
             f"Another Snakemake ({holder}) is at work in {Path.cwd()}: wait until it has ended, or work in "
@@ -45,6 +46,18 @@ def stay_alone(lock: str | Path) -> None:
     file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     file.flush()
     _held.append(file)
+
+
+def _holder(file: IO[str], patience: float = 2.0) -> str:
+    """Who holds a lock; it may have taken it this moment, and be about to write its name."""
+    until = time.monotonic() + patience
+    while True:
+        file.seek(0)
+        if name := file.read().strip():
+            return name
+        if time.monotonic() > until:
+            return "another process"
+        time.sleep(0.02)
 
 
 def require_writable(files: Iterable[str | Path]) -> None:

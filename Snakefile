@@ -24,6 +24,7 @@ include: "workflow/rules/api.smk"
 include: "workflow/rules/capture.smk"
 include: "workflow/rules/fourier.smk"
 include: "workflow/rules/ablation.smk"
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 
 

@@ -21,7 +21,13 @@ from fourier_addition.models.miniature import miniature
 from fourier_addition.numbers import tokenizer_number_space
 from fourier_addition.pretraining import fit_text
 from fourier_addition.run_training import launch, train_run
-from fourier_addition.starts import donor_embedding, fourier_number_embedding, projection, start_model
+from fourier_addition.starts import (
+    donor_embedding,
+    fourier_number_embedding,
+    projection,
+    set_dropout,
+    start_model,
+)
 from fourier_addition.storage import read_manifest
 from fourier_addition.tasks import TEMPLATES, Task, dataset
 from fourier_addition.training import TrainingSettings, evaluate, fit
@@ -447,6 +453,26 @@ def test_starts(directory):
         start(directory, start="warm")
     with pytest.raises(UserError, match=f"Number {NUMBERS} is not one token"):
         start(directory, numbers=50)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gptj", "phi", "gpt_neox", "llama", "gemma2", "bert", "roberta"])
+def test_dropout_of_every_family(family):
+    """0 makes training's forward pass the one of evaluation, also where attention holds its own number."""
+    model = tiny_model(family).model
+    ids = torch.arange(5, 15)[None]
+    with torch.no_grad():
+        expected = model.eval()(input_ids=ids).logits
+        set_dropout(model, 0.5)
+        assert not torch.equal(model.train()(input_ids=ids).logits, expected)
+        set_dropout(model, 0.0)
+        assert torch.allclose(model.train()(input_ids=ids).logits, expected, atol=1e-6)
+    assert not [k for k, v in vars(model.config).items() if ("drop" in k) and isinstance(v, float) and v]
+
+
+def test_dropout_is_a_key_of_the_start(directory):
+    changed, _ = start(directory, dropout=0.3)
+    assert changed.model.config.resid_pdrop == changed.model.transformer.h[0].mlp.dropout.p == 0.3
+    assert start(directory)[0].model.config.resid_pdrop == 0.0
 
 
 def test_an_untied_unembedding_trains_beside_a_frozen_embedding(directory, examples, tmp_path):

@@ -43,6 +43,24 @@ def test_every_figure_and_table_is_there(study):
         }
 
 
+def test_claims_say_what_the_other_results_say(study):
+    claims = pd.read_csv(study / "results/tables/claims.csv").set_index("claim")
+    tested = claims[claims["verdict"] != "not tested"]
+    assert set(claims["verdict"]) <= {"confirmed", "refuted", "undecided", "not tested"}
+    assert set(claims.index) - set(tested.index) == {"10e", "11a", "11b", "13a", "13b", "14"}
+    assert (tested["low"] <= tested["value"]).all() and (tested["value"] <= tested["high"]).all()
+    accuracy = pd.read_csv(study / "results/tables/accuracy.csv")
+    test = accuracy[accuracy["split"] == "test"].groupby("run")["accuracy"].mean()
+    assert claims.loc["1", "value"] == pytest.approx(test["mini.finetuned"])
+    difference = test["mini.scratch"] - test["mini.finetuned"]
+    assert claims.loc["9a", "value"] == pytest.approx(difference)
+    errors = pd.read_csv(study / "results/figures/figure-21.csv")
+    facts = errors[errors["panel"] == "a"].set_index("fact")["value"]
+    assert claims.loc["6a", "value"] == pytest.approx(facts["errors that are multiples of 10"])
+    cells = (study / "results/tables/claims.md").read_text().splitlines()
+    assert len(cells) == 2 + len(claims)
+
+
 def test_captures_are_sharded_and_labelled(study):
     folder = study / "results/runs/mini.finetuned.seed0/activations/test"
     stores = sorted(folder.glob("*.zarr"))

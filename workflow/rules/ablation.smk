@@ -141,33 +141,3 @@ rule sensitivity:
         },
     script:
         "../scripts/sensitivity.py"
-
-
-rule table:
-    input:
-        table_inputs,
-    output:
-        csv=report(
-            layout.table("{table}", "csv"),
-            caption="../report/table.rst",
-            category="Tables",
-        ),
-        md=layout.table("{table}", "md"),
-        tex=layout.table("{table}", "tex"),
-    log:
-        "logs/tables/{table}.log",
-    wildcard_constraints:
-        table=alternatives(config["tables"]),
-    group:
-        lambda wildcards: views_group([table_inputs(wildcards)])
-    conda:
-        "../../envs/analysis.yaml"
-    resources:
-        mem_mb=growing(sized("table", "mem_mb")),
-        runtime=sized("table", "runtime"),
-        view=1,
-    params:
-        code=digest("table.py"),
-        kind=lambda wildcards: config["tables"][wildcards.table]["kind"],
-    script:
-        "../scripts/table.py"

@@ -19,6 +19,7 @@ if not SCRIPTS.is_dir():
 sys.path.insert(0, str(SCRIPTS))
 
 from fourier_addition import layout
+from fourier_addition.claims.roles import claim_files, claim_labels, claim_runs
 from fourier_addition.config import (
     instance,
     instances,
@@ -51,6 +52,7 @@ PRETRAINED_MODELS = [
     if "pretrain" in entry["sources"][0]
 ]
 FETCHED_MODELS = [name for name in config["models"] if name not in PRETRAINED_MODELS]
+CLAIMS = [name for name, table in config["tables"].items() if table["kind"] == "claims"]
 CAPTURE_SPLIT = config["capture"]["split"]
 
 
@@ -345,6 +347,23 @@ def table_inputs(wildcards):
         "sensitivity": "ablation/conclusions.parquet",
     }
     return layout.run(instance(table["run"], table["seed"]), file[table["kind"]])
+
+
+def claim_settings(wildcards):
+    """What decides a verdict beside the results."""
+    ablations, analysis = config["ablations"], config["analysis"]
+    finetuned = claim_runs(config["tables"][wildcards.table]).get("finetuned", [])
+    return {
+        **config["claims"],
+        **{key: ablations[key] for key in ("unharmed", "harmed")},
+        **{key: analysis[key] for key in ("lens_norm", "null_level", "seed")},
+        "tau": {
+            "finetuned": tau_of(
+                config, task_of(config, config["runs"][run]["task"]).numbers
+            )
+            for run in finetuned
+        },
+    }
 
 
 def views_of(family):

@@ -32,6 +32,7 @@ rule spectra:
         modules=layout.run("{run}", "spectra.parquet"),
         example=layout.run("{run}", "example-spectra.parquet"),
         waves=layout.run("{run}", "waves.parquet"),
+        peaks=layout.run("{run}", "peaks.parquet"),
     log:
         "logs/runs/{run}/spectra.log",
     conda:
@@ -44,7 +45,8 @@ rule spectra:
         analysis={
             key: value
             for key, value in config["analysis"].items()
-            if key in ("basis", "norm", "average", "seed") or key.startswith("null_")
+            if key in ("basis", "norm", "average", "seed", "summed")
+            or key.startswith("null_")
         },
     script:
         "../scripts/spectra.py"

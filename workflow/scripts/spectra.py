@@ -5,7 +5,7 @@ from fourier_addition.activations import open_capture
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import directory_of
 from fourier_addition.readout import read_readout
-from fourier_addition.spectra import example_spectra, final_waves, module_spectra
+from fourier_addition.spectra import component_peaks, example_spectra, final_waves, module_spectra
 from fourier_addition.storage import write_parquet
 
 if "snakemake" not in globals():
@@ -19,3 +19,4 @@ with job(snakemake):
     write_parquet(module_spectra(capture, readout, analysis), snakemake.output.modules)
     write_parquet(example_spectra(example, analysis), snakemake.output.example)
     write_parquet(final_waves(example, analysis), snakemake.output.waves)
+    write_parquet(component_peaks(capture, analysis), snakemake.output.peaks)

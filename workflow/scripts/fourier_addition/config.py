@@ -340,6 +340,9 @@ def _check_views(config: Mapping[str, Any]) -> None:
             table["kind"] = "ablation"
         if "kind" not in table:
             raise UserError(f"Config key `{where}.kind` is missing: only `table-1` has one of its own.")
+        if table["kind"] == "claims":
+            _check_roles(config, table, where)
+            continue
         key = "runs" if table["kind"] in ("accuracy", "arms", "prompted", "api") else "run"
         if key not in table:
             raise UserError(
@@ -373,6 +376,27 @@ def _check_views(config: Mapping[str, Any]) -> None:
             _known(embedding, f"{where}.embeddings[{index}]", allowed, "embedding")
     for run in {run["task"]: run for run in config["runs"].values() if not prompted(run)}.values():
         tau_of(config, task_of(config, run["task"]).numbers)
+
+
+def _check_roles(config: Mapping[str, Any], table: Mapping[str, Any], where: str) -> None:
+    """The runs that stand for the paper's in a table of claims."""
+    if "roles" not in table:
+        raise UserError(f"Config key `{where}.roles` is missing: a table of kind claims needs it.")
+    for role, names in table["roles"].items():
+        key = f"{where}.roles.{role}"
+        for name in [names] if isinstance(names, str) else names:
+            if role == "closed":
+                _known(name, key, config["api_runs"], "API run")
+                continue
+            if role == "embeddings" and name not in config["runs"]:
+                _known(name, key, {**config["embeddings"], **config["runs"]}, "embedding")
+                continue
+            _known(name, key, config["runs"], "run")
+            check_number_tokens(config, name, key)
+            if role == "prompted" and not prompted(config["runs"][name]):
+                raise UserError(f"Config key `{key}`: run '{name}' is trained, not prompted.")
+            if role not in ("prompted", "embeddings"):
+                check_trained(config, name, key)
 
 
 def _check_ablations(config: Mapping[str, Any]) -> None:

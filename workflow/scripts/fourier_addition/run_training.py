@@ -57,6 +57,7 @@ def train_run(job: Mapping[str, Any]) -> None:
             donor=job["donor"],
             frozen=run["frozen_embedding"],
             tied=run.get("tied_embedding"),
+            dropout=run.get("dropout"),
             form=job["answer"],
             numbers=job["numbers"],
             seed=seed,

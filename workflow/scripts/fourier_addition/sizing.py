@@ -538,7 +538,7 @@ def estimate(
         count = examples_of(config, entry["task"], config["ablations"]["split"])
         readings = math.prod(max(1, len(values)) for values in config["ablations"]["grid"].values())
         return ablation_estimate(config, run, count, machine, readings=readings)
-    if rule == "table":
+    if rule in ("table", "claims"):
         return table_estimate(0, machine)
     if rule.startswith("figure_"):
         figure = config["figures"][wildcards["figure"]]

@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from fourier_addition.fourier import FourierBasis, fourier_basis, projected_spectra, spectrum, waves
+from fourier_addition.fourier import (
+    FourierBasis,
+    coefficients,
+    component_magnitudes,
+    fourier_basis,
+    projected_spectra,
+    spectrum,
+    waves,
+)
 from fourier_addition.outliers import NullTest, null_test
 
 
@@ -122,3 +130,25 @@ def final_waves(example: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.DataFr
             "answer": int(final["answer"].iloc[0]),
         }
     )
+
+
+def component_peaks(capture: xr.Dataset, analysis: Mapping[str, Any]) -> pd.DataFrame:
+    """Where the sum of the largest Fourier components of the final logits peaks (figure 4b).
+
+    capture: `final_logits` (example, number), coordinates a, b, answer. analysis: the configuration's;
+    `summed` is the number of components. Columns: a, b, answer, peak (the number). The constant, which
+    moves no peak, is left out.
+    """
+    logits = capture["final_logits"]
+    basis = fourier_basis(logits.sizes["number"], analysis["basis"])
+    block = max(1, 4_000_000 // len(basis.matrix))
+    peaks = []
+    for start in range(0, logits.sizes["example"], block):
+        part = logits.isel(example=slice(start, start + block)).values.astype(np.float64)
+        rows = coefficients(part, basis)
+        order = np.argsort(-component_magnitudes(rows, basis), axis=1, kind="stable")[:, : analysis["summed"]]
+        kept = np.zeros((len(rows), basis.n_components + 1), bool)
+        np.put_along_axis(kept, order + 1, True, axis=1)
+        peaks.append(((rows * kept[:, basis.row_component]) @ basis.matrix).argmax(axis=1))
+    table = pd.DataFrame({name: capture[name].values for name in ("a", "b", "answer")})
+    return table.assign(peak=np.concatenate(peaks))

@@ -103,6 +103,21 @@ def untie(view: ModelView, *, start: str, seed: int) -> None:
     view.model.config.tie_word_embeddings = False
 
 
+def set_dropout(model: nn.Module, probability: float) -> None:
+    """Give every dropout of a Hugging Face model one probability, in its configuration too."""
+    config = model.config
+    for name, value in list(vars(config).items()):
+        if ("dropout" in name or name.endswith("pdrop")) and isinstance(value, (int, float)):
+            setattr(config, name, float(probability))
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = float(probability)
+        for name in ("attention_dropout", "dropout_prob", "hidden_dropout"):
+            # Families that hand attention its dropout as a number.
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, float(probability))
+
+
 def start_model(
     directory: str,
     *,
@@ -115,6 +130,7 @@ def start_model(
     device: str,
     donor: str | None = None,
     tied: bool | None = None,
+    dropout: float | None = None,
 ) -> tuple[ModelView, NumberSpace]:
     """The model that a run trains from, and its number space.
 
@@ -123,6 +139,7 @@ def start_model(
     embedding; tied models share it with the unembedding. donor: a directory whose numbers' rows the
     embedding is made from, instead of the model's own. frozen: the embedding does not train.
     tied: False unties the unembedding, which then trains; None leaves the model as it is.
+    dropout: probability of every dropout; None leaves the model's own.
     form, numbers: answer form and size p of the number space. Raises UserError when a tokenizer
     lacks a number, for an unknown start or embedding, and for a model that cannot be tied.
     """
@@ -152,4 +169,6 @@ def start_model(
             parameter.copy_(replacement.to(parameter))
     if frozen:
         view.embedding_parameter().requires_grad_(False)
+    if dropout is not None:
+        set_dropout(view.model, dropout)
     return view, space

@@ -36,6 +36,16 @@ COLUMNS = (
 )
 
 
+CONCLUSIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "attention does not need low frequencies": ("unharmed", (("attention", "low"),)),
+    "attention needs high frequencies": ("harmed", (("attention", "high"),)),
+    "MLPs need low frequencies": ("harmed", (("mlp", "low"),)),
+    "MLPs hardly need high frequencies": ("unharmed", (("mlp", "high"),)),
+    "both bands are needed": ("harmed", (("both", "low"), ("both", "high"))),
+}
+"""The paper's conclusions from table 1 (section 4.2): what must hold, of which rows."""
+
+
 def table1_of(summary: pd.DataFrame) -> pd.DataFrame:
     """The seven rows of table 1 in a study's summary, with the columns `COLUMNS`.
 

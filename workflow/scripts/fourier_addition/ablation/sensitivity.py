@@ -18,6 +18,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.fourier import BASES, CUTS, fourier_basis
 from fourier_addition.models import Encoded, ModelView
 from fourier_addition.numbers import ANSWER_FORMS
+from fourier_addition.table1 import CONCLUSIONS
 
 NORMS = ("raw", "folded")
 
@@ -143,16 +144,6 @@ def _conditions(
         replace(c, name=prefix + c.name, control_of=prefix + c.control_of if c.control_of else "")
         for c in found
     ]
-
-
-CONCLUSIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-    "attention does not need low frequencies": ("unharmed", (("attention", "low"),)),
-    "attention needs high frequencies": ("harmed", (("attention", "high"),)),
-    "MLPs need low frequencies": ("harmed", (("mlp", "low"),)),
-    "MLPs hardly need high frequencies": ("unharmed", (("mlp", "high"),)),
-    "both bands are needed": ("harmed", (("both", "low"), ("both", "high"))),
-}
-"""The paper's conclusions from table 1 (section 4.2): what must hold, of which rows."""
 
 
 def conclusions(table: pd.DataFrame, *, unharmed: float, harmed: float) -> pd.DataFrame:

@@ -1,0 +1,63 @@
+# Tables: views on runs, as figures are; and the paper's claims against the study.
+
+
+rule table:
+    input:
+        table_inputs,
+    output:
+        csv=report(
+            layout.table("{table}", "csv"),
+            caption="../report/table.rst",
+            category="Tables",
+        ),
+        md=layout.table("{table}", "md"),
+        tex=layout.table("{table}", "tex"),
+    log:
+        "logs/tables/{table}.log",
+    wildcard_constraints:
+        table=alternatives([name for name in config["tables"] if name not in CLAIMS]),
+    group:
+        lambda wildcards: views_group([table_inputs(wildcards)])
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(sized("table", "mem_mb")),
+        runtime=sized("table", "runtime"),
+        view=1,
+    params:
+        code=digest("table.py"),
+        kind=lambda wildcards: config["tables"][wildcards.table]["kind"],
+    script:
+        "../scripts/table.py"
+
+
+rule claims:
+    input:
+        unpack(lambda wildcards: claim_files(config, wildcards.table)),
+    output:
+        csv=report(
+            layout.table("{table}", "csv"),
+            caption="../report/claims.rst",
+            category="Tables",
+        ),
+        md=layout.table("{table}", "md"),
+        tex=layout.table("{table}", "tex"),
+    log:
+        "logs/tables/{table}.log",
+    wildcard_constraints:
+        table=alternatives(CLAIMS),
+    group:
+        lambda wildcards: views_group(claim_files(config, wildcards.table).values())
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=growing(sized("claims", "mem_mb")),
+        runtime=sized("claims", "runtime"),
+        view=1,
+    params:
+        code=digest("claims.py"),
+        runs=lambda wildcards: claim_runs(config["tables"][wildcards.table]),
+        labels=lambda wildcards: claim_labels(config, wildcards.table),
+        settings=claim_settings,
+    script:
+        "../scripts/claims.py"

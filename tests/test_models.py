@@ -375,14 +375,18 @@ def test_half_precision_projects_in_float32(family, tmp_path):
 
 
 @pytest.mark.parametrize("family", CAUSAL)
-def test_a_shared_prefix_gives_the_same_values(views, family):
-    view = views(family)
+def test_a_shared_prefix_gives_the_same_values(family):
+    # In float64, where what is left is no rounding that differs from one processor to the next. (GPT-J
+    # rotates with sines in float32.)
+    view = tiny_model(family, layers=3, largest=LARGEST)
+    view.model.double()
     bucket = batch_of(view)
     leading = (bucket.ids == bucket.ids[:1]).all(dim=0).int().cumprod(dim=0).sum().item()
     assert 1 < leading < bucket.position
     plain, shared = record(view, bucket), record(view, bucket, shared=leading)
     for one, other in zip(plain, shared, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=5e-6)
+        assert one.dtype == torch.float64
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
 def test_a_prefix_that_cannot_be_shared_is_refused(views):

@@ -21,6 +21,7 @@ stops the workflow before any job, with one sentence that names it.
 | `config.yaml` | the default: complete on a laptop, no model hub |
 | `local.yaml` | a Hugging Face directory of your own, as it comes |
 | `minilm.yaml` | MiniLM, real weights, from end to end on a CPU |
+| `arms.yaml` | scratch versus pre-trained at length: six arms, five seeds |
 | `gpt2.yaml` | GPT-2-small from the model hub, one GPU |
 | `modern.yaml` | newer models as they come: embeddings, probes, answers with solved examples |
 | `paper.yaml` | every model, run, figure and table of the paper |

@@ -352,17 +352,13 @@ def table_inputs(wildcards):
 def claim_settings(wildcards):
     """What decides a verdict beside the results."""
     ablations, analysis = config["ablations"], config["analysis"]
-    finetuned = claim_runs(config["tables"][wildcards.table]).get("finetuned", [])
+    finetuned = config["tables"][wildcards.table]["roles"].get("finetuned")
+    numbers = finetuned and task_of(config, config["runs"][finetuned]["task"]).numbers
     return {
         **config["claims"],
         **{key: ablations[key] for key in ("unharmed", "harmed")},
         **{key: analysis[key] for key in ("lens_norm", "null_level", "seed")},
-        "tau": {
-            "finetuned": tau_of(
-                config, task_of(config, config["runs"][run]["task"]).numbers
-            )
-            for run in finetuned
-        },
+        "tau": numbers and tau_of(config, numbers),
     }
 
 

@@ -458,3 +458,10 @@ def instances(config: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
     return {
         instance(name, seed): (name, seed) for name, run in config["runs"].items() for seed in run["seeds"]
     }
+
+
+def label_of(config: Mapping[str, Any], name: str) -> str:
+    """What figures and tables call a run, a model under `embeddings` or a run of an API."""
+    sections = (config["runs"], config["embeddings"], config["api_runs"])
+    entry = next((section[name] for section in sections if name in section), {})
+    return entry.get("label", name)

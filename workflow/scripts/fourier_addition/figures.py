@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from fourier_addition import layout
-from fourier_addition.config import check_number_tokens, check_trained, instance, prompted, task_of, tau_of
+from fourier_addition.config import (
+    check_number_tokens,
+    check_trained,
+    instance,
+    label_of,
+    prompted,
+    task_of,
+    tau_of,
+)
 from fourier_addition.errors import UserError
 
 PAPER: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -139,11 +147,6 @@ def views(config: Mapping[str, Any]) -> dict[str, View]:
     return {name: _view(config, name, entry) for name, entry in config["figures"].items()}
 
 
-def _label(config: Mapping[str, Any], name: str) -> str:
-    entry = config["runs"].get(name) or config["embeddings"].get(name) or {}
-    return entry.get("label", name)
-
-
 def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> View:
     kind, preset = _kind(name, entry)
     seed = entry["seed"]
@@ -191,7 +194,7 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
         inputs |= {
             key: [layout.embedding(place, file) for place in places] for key, file in _EMBEDDING[kind].items()
         }
-    options["labels"] = {each: _label(config, each) for each in shown}
+    options["labels"] = {each: label_of(config, each) for each in shown}
     caption = {
         "figure": name,
         "kind": kind,

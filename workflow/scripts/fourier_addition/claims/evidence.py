@@ -20,7 +20,7 @@ class Evidence:
 
     files: `{role}_{what}` -> paths (`roles.claim_files`). runs: role -> names. labels: name -> words.
     settings: the configuration's `claims`, and beside them `unharmed` and `harmed` of its ablations,
-    `lens_norm`, `null_level` and `seed` of its analysis, and `tau` (role -> first high component).
+    `lens_norm`, `null_level` and `seed` of its analysis, and `tau` of the fine-tuned run.
     """
 
     def __init__(
@@ -34,8 +34,7 @@ class Evidence:
 
     def label(self, role: str, index: int = 0) -> str:
         """How a role's run or model is called."""
-        name = self.runs[role][index]
-        return self.labels.get(name, name)
+        return self.labels[self.runs[role][index]]
 
     def table(self, role: str, what: str, index: int = 0) -> pd.DataFrame:
         """One result that is a table."""
@@ -123,23 +122,20 @@ def standing_out(
 
     spectra: component, period, outlier and, for module logits, module and layer. module: whose logits;
     None for the spectrum of an embedding. A period stands out in module logits when its component does
-    in more than `layer_share` of the last `layers` layers. It is looked for at the nearest component,
-    and at both neighbours where no component has it exactly.
+    in more than `layer_share` of the last `layers` layers. It is looked for at its component,
+    or at both neighbours where no component has it.
     """
-    table = spectra
-    if module is not None:
-        table = table[table["module"] == module]
-        last = sorted(table["layer"].unique())[-settings["layers"] :]
-        table = table[table["layer"].isin(last)]
-    layers = table["layer"].nunique() if module is not None else 1
+    # An embedding has one spectrum: a single layer, which is in any share below 1.
+    table = spectra.assign(layer=0) if module is None else spectra[spectra["module"] == module]
+    last = sorted(table["layer"].unique())[-settings["layers"] :]
+    table = table[table["layer"].isin(last)]
     base = float((table["component"] * table["period"]).iloc[0])
     found = []
     for period in periods:
         exact = base / period
         near = {round(exact)} if abs(exact - round(exact)) < 1e-6 else {int(exact), int(exact) + 1}
         marked = table[table["component"].isin(near) & table["outlier"]]
-        count = marked["layer"].nunique() if module is not None else len(marked) > 0
-        if count / layers > (settings["layer_share"] if module is not None else 0):
+        if marked["layer"].nunique() / len(last) > settings["layer_share"]:
             found.append(f"{period:.3g}")
     text = f"{len(found)} of {len(periods)}" + (f": {', '.join(found)}" if found else "")
     return Measured(len(found), len(found), len(found), text, "", shown)

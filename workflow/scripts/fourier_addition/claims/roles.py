@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fourier_addition import layout
-from fourier_addition.config import instance
+from fourier_addition.config import instance, label_of
 
 ONE_SEED = {
     "finetuned": {
@@ -49,15 +49,9 @@ def claim_runs(table: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def claim_labels(config: Mapping[str, Any], name: str) -> dict[str, str]:
-    """What the runs and models of a table of kind `claims` are called, where the configuration says so."""
-    sections = (config["runs"], config["embeddings"], config["api_runs"])
-    labels = {}
-    for names in claim_runs(config["tables"][name]).values():
-        for each in names:
-            for section in sections:
-                if "label" in section.get(each, {}):
-                    labels[each] = section[each]["label"]
-    return labels
+    """What the runs and models of a table of kind `claims` are called."""
+    roles = claim_runs(config["tables"][name])
+    return {each: label_of(config, each) for names in roles.values() for each in names}
 
 
 def claim_files(config: Mapping[str, Any], name: str) -> dict[str, list[str]]:

@@ -52,38 +52,33 @@ def _at_least(key: str) -> Callable[[Mapping[str, Any]], Criterion]:
     return lambda settings: Criterion("at least", settings[key])
 
 
-def _all(periods: Sequence[float], unit: str = "periods") -> Callable[[Mapping[str, Any]], Criterion]:
-    return lambda settings: Criterion("all of", len(periods), unit)
+def _all(periods: Sequence[float]) -> Callable[[Mapping[str, Any]], Criterion]:
+    return lambda settings: Criterion("all of", len(periods), "periods")
+
+
+def _none(settings: Mapping[str, Any]) -> Criterion:
+    return Criterion("none of", len(PERIODS), "periods")
+
+
+def _each(role: str, one: Callable[[Evidence, int], Measured | None]) -> Callable[[Evidence], Findings]:
+    """One figure for each run or model that has a role; one: of the evidence and its index."""
+    return lambda evidence: [one(evidence, index) for index in range(len(evidence.runs[role]))]
 
 
 def _modules(role: str, module: str, periods: Sequence[float] = PERIODS) -> Callable[[Evidence], Findings]:
     """Periods that stand out in the module logits of every run of a role."""
-
-    def measure(evidence: Evidence) -> Findings:
-        return [
-            standing_out(
-                evidence.table(role, "spectra", i),
-                module,
-                periods,
-                evidence.settings,
-                evidence.label(role, i),
-            )
-            for i in range(len(evidence.runs[role]))
-        ]
-
-    return measure
+    return _each(
+        role,
+        lambda e, i: standing_out(e.table(role, "spectra", i), module, periods, e.settings, e.label(role, i)),
+    )
 
 
 def _embeddings(key: str, role: str) -> Callable[[Evidence], Findings]:
-    def measure(evidence: Evidence) -> Findings:
-        return [
-            standing_out(
-                evidence.table(key, "spectrum", i), None, PERIODS, evidence.settings, evidence.label(role, i)
-            )
-            for i in range(len(evidence.runs[role]))
-        ]
-
-    return measure
+    """Periods that stand out in the number embedding of every run or model of a role."""
+    return _each(
+        role,
+        lambda e, i: standing_out(e.table(key, "spectrum", i), None, PERIODS, e.settings, e.label(role, i)),
+    )
 
 
 def _lens_gap(evidence: Evidence) -> Findings:
@@ -104,7 +99,7 @@ def _peaks(evidence: Evidence) -> Findings:
 
 
 def _lost(rows: Sequence[tuple[str, str]], worst: Callable[..., Measured]) -> Callable[[Evidence], Findings]:
-    """Accuracy lost to the filters of some rows of table 1: of the row that speaks most against harm."""
+    """Accuracy lost to filters of table 1: of the row that speaks most against the conclusion."""
 
     def measure(evidence: Evidence) -> Findings:
         found = [accuracy_lost(evidence.table1, row, evidence.label("finetuned")) for row in rows]
@@ -113,18 +108,14 @@ def _lost(rows: Sequence[tuple[str, str]], worst: Callable[..., Measured]) -> Ca
     return measure
 
 
-def _filtered(evidence: Evidence, condition: str) -> pd.DataFrame:
-    predictions = evidence.table("finetuned", "predictions")
-    return predictions[predictions["condition"] == condition]
-
-
 def _errors(
     condition: str, holds: Callable[[np.ndarray], np.ndarray], what: str
 ) -> Callable[[Evidence], Findings]:
     """Share of the errors under a filter that have a property (figure 21)."""
 
     def measure(evidence: Evidence) -> Findings:
-        error = _filtered(evidence, condition)["error"].to_numpy()
+        predictions = evidence.table("finetuned", "predictions")
+        error = predictions.loc[predictions["condition"] == condition, "error"].to_numpy()
         wrong = error[error != 0]
         count = int(holds(wrong).sum())
         text = f"{count} of {len(wrong)} errors {what}"
@@ -157,23 +148,19 @@ def _kept(evidence: Evidence, smallest: bool) -> pd.DataFrame:
 
 
 def _clusters(quantity: Callable[[np.ndarray], np.ndarray]) -> Callable[[Evidence], Findings]:
-    def measure(evidence: Evidence) -> Findings:
-        found = []
-        for i in range(len(evidence.runs["embeddings"])):
-            clusters = evidence.table("embeddings", "clusters", i)
-            numbers = clusters["number"].to_numpy(np.float64)
-            found.append(
-                explained(
-                    clusters,
-                    quantity(numbers),
-                    shuffles=evidence.settings["shuffles"],
-                    seed=evidence.settings["seed"],
-                    shown=evidence.label("embeddings", i),
-                )
-            )
-        return found
+    """What the clusters of every embedding explain of a quantity of the numbers."""
 
-    return measure
+    def one(evidence: Evidence, index: int) -> Measured | None:
+        clusters = evidence.table("embeddings", "clusters", index)
+        return explained(
+            clusters,
+            quantity(clusters["number"].to_numpy(np.float64)),
+            shuffles=evidence.settings["shuffles"],
+            seed=evidence.settings["seed"],
+            shown=evidence.label("embeddings", index),
+        )
+
+    return _each("embeddings", one)
 
 
 def _chance(settings: Mapping[str, Any]) -> Criterion:
@@ -203,22 +190,16 @@ def _every_seed(evidence: Evidence) -> Findings:
     return [share(count, worst["examples"], text, evidence.label("frozen"))]
 
 
-def _prompted(evidence: Evidence) -> Findings:
-    found = []
-    for i in range(len(evidence.runs["prompted"])):
-        errors = evidence.json("prompted", "answers", i)["summary"]["multiples_of_10"]
-        text = f"{errors['count']} of {errors['of']} errors"
-        found.append(share(errors["count"], errors["of"], text, evidence.label("prompted", i)))
-    return found
+def _prompted(evidence: Evidence, index: int) -> Measured:
+    errors = evidence.json("prompted", "answers", index)["summary"]["multiples_of_10"]
+    text = f"{errors['count']} of {errors['of']} errors"
+    return share(errors["count"], errors["of"], text, evidence.label("prompted", index))
 
 
-def _closed(evidence: Evidence) -> Findings:
-    found = []
-    for i in range(len(evidence.runs["closed"])):
-        right = evidence.json("closed", "accuracy", i)["shares"]["accuracy"]
-        text = f"{right['count']} of {right['examples']} answers"
-        found.append(share(right["count"], right["examples"], text, evidence.label("closed", i)))
-    return found
+def _closed(evidence: Evidence, index: int) -> Measured:
+    right = evidence.json("closed", "accuracy", index)["shares"]["accuracy"]
+    text = f"{right['count']} of {right['examples']} answers"
+    return share(right["count"], right["examples"], text, evidence.label("closed", index))
 
 
 def _table1() -> list[Statement]:
@@ -299,7 +280,7 @@ STATEMENTS: tuple[Statement, ...] = (
         lambda e: [
             low_over_high(
                 e.table("finetuned", "spectra"),
-                e.settings["tau"]["finetuned"],
+                e.settings["tau"],
                 e.settings["layers"],
                 e.label("finetuned"),
             )
@@ -401,7 +382,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "Without pre-training, none of the four periods stands out in MLP logits",
         "none",
         0,
-        lambda settings: Criterion("none of", len(PERIODS), "periods"),
+        _none,
         ("scratch",),
         _modules("scratch", "mlp"),
     ),
@@ -410,7 +391,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "Without pre-training, none of the four periods stands out in attention logits",
         "none",
         0,
-        lambda settings: Criterion("none of", len(PERIODS), "periods"),
+        _none,
         ("scratch",),
         _modules("scratch", "attention"),
     ),
@@ -419,7 +400,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "Without pre-training, none of the four periods stands out in the number embedding",
         "none",
         0,
-        lambda settings: Criterion("none of", len(PERIODS), "periods"),
+        _none,
         ("scratch",),
         _embeddings("scratch_embedding", "scratch"),
     ),
@@ -508,7 +489,7 @@ STATEMENTS: tuple[Statement, ...] = (
         0.73,
         _at_least("most"),
         ("prompted",),
-        _prompted,
+        _each("prompted", _prompted),
     ),
     Statement(
         "13b",
@@ -526,7 +507,7 @@ STATEMENTS: tuple[Statement, ...] = (
         0.87,
         _at_least("most"),
         ("closed",),
-        _closed,
+        _each("closed", _closed),
     ),
 )
 """In the order of the claims. That a late MLP decides last from scratch (claim 9) is left to figure 22."""

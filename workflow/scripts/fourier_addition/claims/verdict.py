@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERDICTS = ("confirmed", "refuted", "undecided", "not tested")
-KINDS = ("at least", "at most", "above", "below", "all of", "none of")
-
 
 @dataclass(frozen=True)
 class Measured:

@@ -103,7 +103,7 @@ def test_every_environment_is_used():
 @pytest.mark.parametrize(("script", "environment"), rule_environments())
 def test_environments_hold_what_scripts_import(script, environment):
     missing = imports(script) - set(requirements(environment))
-    # Imported inside functions that these jobs do not call: `job.pick_device`, and the check of a
+    # Imported inside functions that these jobs do not call: `device.pick_device`, and the check of a
     # Parquet input in `storage`, of which a download has none.
     missing -= {"torch.yaml": set(), "download.yaml": {"torch", "pyarrow"}}.get(environment, {"torch"})
     assert missing == set()

@@ -89,6 +89,11 @@ class TestNothing:
             path.write_text(path.read_text() + "\n\nNEW = 1\n")
         assert planned(editing) == set()
 
+    def test_the_log_s_format(self, editing):
+        job = editing / "workflow/scripts/fourier_addition/job.py"
+        replace(job, "%(asctime)s %(levelname)s %(message)s", "%(levelname)s %(asctime)s %(message)s")
+        assert planned(editing) == set()
+
     @pytest.mark.parametrize("options", ["-r", "-a"])
     def test_a_copy_of_the_tree(self, study, tmp_path, options):
         subprocess.run(["cp", options, str(study), str(tmp_path / "copy")], check=True)
@@ -133,6 +138,7 @@ CODE = {
     "capture.py": {"capture", "readout_run", *SPECTRA},
     "models/recording.py": {"capture", "readout_run", *SPECTRA},
     "starts.py": TRAINING,
+    "device.py": EVERYTHING - {"dataset"},
     "storage.py": EVERYTHING,
 }
 """Module -> rules that an edit in it reruns, with what follows them."""

@@ -1,7 +1,8 @@
 """Filter one run's module outputs under every condition, on one range of operands."""
 
 import pandas as pd
-from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.device import pick_device
+from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import directory_of, provenance
 from fourier_addition.storage import write_manifest, write_parquet
 from fourier_addition.tasks import in_digit_range, of_split

@@ -1,7 +1,8 @@
 """Capture one shard of a run's activations at the reading position."""
 
 import pandas as pd
-from fourier_addition.job import job, mock_snakemake, pick_device, progress
+from fourier_addition.device import pick_device
+from fourier_addition.job import job, mock_snakemake, progress
 from fourier_addition.provenance import directory_of, provenance
 from fourier_addition.storage import write_manifest
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fourier_addition.corpus import corpus, numeral_tokenizer, packed
-from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.device import pick_device
+from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import provenance
 from fourier_addition.storage import replacing, sha256_file, write_manifest, write_parquet
 

@@ -1,8 +1,9 @@
 """Let a model answer the test prompts of a prompted run, and read its answers as numbers."""
 
 import pandas as pd
+from fourier_addition.device import pick_device
 from fourier_addition.error_distribution import error_counts
-from fourier_addition.job import job, mock_snakemake, pick_device, progress
+from fourier_addition.job import job, mock_snakemake, progress
 from fourier_addition.prompting import (
     accuracy_entry,
     answer_summary,

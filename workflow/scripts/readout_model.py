@@ -1,6 +1,7 @@
 """Number rows of a model's embeddings, as the model comes."""
 
-from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.device import pick_device
+from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import directory_of, provenance
 from fourier_addition.storage import write_manifest
 

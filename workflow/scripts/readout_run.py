@@ -1,6 +1,7 @@
 """Number rows of a trained run's embeddings, and the running example's logits."""
 
-from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.device import pick_device
+from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import directory_of, provenance
 from fourier_addition.storage import read_json, write_manifest, write_parquet
 from fourier_addition.tasks import Task, question

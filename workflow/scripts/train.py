@@ -1,6 +1,7 @@
 """Train one run: a model, a start, a task, with one seed or with all of them side by side."""
 
-from fourier_addition.job import job, mock_snakemake, pick_device
+from fourier_addition.device import pick_device
+from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import directory_of, provenance
 
 if "snakemake" not in globals():

@@ -21,7 +21,7 @@ from fourier_addition.errors import UserError
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 NO_RESULT = ("fourier_addition/job.py",)
-"""Logging, progress and the like: no number can depend on them, so they make nothing rerun."""
+"""Logging and progress: no number can depend on them, so they make nothing rerun."""
 DYNAMIC = (
     "__import__",
     "exec",

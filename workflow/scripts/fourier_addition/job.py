@@ -1,4 +1,4 @@
-"""What every workflow script shares: its log, its device, its progress, its last words."""
+"""What every workflow script shares: its log, its progress, its last words."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fourier_addition.device import limit_threads
 from fourier_addition.errors import UserError
 from fourier_addition.storage import require_whole, workspace_of
 
@@ -61,7 +62,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     started = time.monotonic()
     try:
         _start_log(snakemake)
-        _limit_threads(int(getattr(snakemake, "threads", 1) or 1))
+        limit_threads(int(getattr(snakemake, "threads", 1) or 1))
         logger.info("rule %s, wildcards %s", snakemake.rule, dict(snakemake.wildcards.items()))
         _clear_leftovers(snakemake.output)
         for path in snakemake.input:
@@ -147,28 +148,6 @@ def _sentence(error: Exception, snakemake: Any) -> str:
             "nothing half-written was kept."
         )
     return f"{error.strerror}{where}; nothing half-written was kept."
-
-
-def _limit_threads(threads: int) -> None:
-    """Keep numerical libraries to the rule's threads, also when they are imported later."""
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, str(threads))
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-
-def pick_device(gpus: int | None, threads: int) -> str:
-    """`cuda` when the job was granted a GPU and there is one, else `cpu`.
-
-    gpus: `resources.gpu` of the job; 0 where the profile has none. Sets torch's threads and
-    its deterministic algorithms.
-    """
-    import torch
-
-    torch.set_num_threads(max(1, threads))
-    # cuBLAS wants this before its first call to be reproducible.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    return "cuda" if gpus and torch.cuda.is_available() else "cpu"
 
 
 def progress(items: Iterable[T], *, total: int | None = None, label: str = "") -> Iterator[T]:

@@ -26,8 +26,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from fourier_addition.ablation import Readout, control_conditions, layer_sweep, table1_conditions
+from fourier_addition.files.whole import write_json
 from fourier_addition.fourier import fourier_basis
-from fourier_addition.storage import write_json
 
 CONTESTANTS = ("engine", "plain", "transformer-lens", "nnsight")
 NUMBERS = 521

@@ -18,10 +18,10 @@ import pandas as pd
 import torch
 from fourier_addition.batches import LengthBuckets, Lines, lines_of
 from fourier_addition.corpus import numeral_tokenizer
+from fourier_addition.files.whole import write_json
 from fourier_addition.learners import learner_for
 from fourier_addition.models import ModelView, load_model, wrap
 from fourier_addition.models.miniature import miniature
-from fourier_addition.storage import write_json
 from fourier_addition.tasks import TEMPLATES, Task, dataset
 from fourier_addition.training import TrainingSettings, fit, measured
 

@@ -25,7 +25,7 @@ from fourier_addition.api.request import MalformedResponse, api_prompts, api_req
 from fourier_addition.api.summary import HEADINGS, accuracy_of, api_table, bill, plan, predictions_table
 from fourier_addition.config import validated
 from fourier_addition.errors import UserError
-from fourier_addition.storage import read_json
+from fourier_addition.files.manifests import read_json
 from fourier_addition.tasks import Task, dataset
 from hypothesis import given
 from hypothesis import strategies as st

@@ -15,11 +15,14 @@ import pytest
 import torch
 import xarray as xr
 import zarr
-from fourier_addition import activations, models
-from fourier_addition.capture import capture, open_capture, running_example
+from fourier_addition import models
+from fourier_addition.capture import dataset
+from fourier_addition.capture import store as layout
+from fourier_addition.capture.dataset import open_capture, read_readout
+from fourier_addition.capture.number_rows import write_readout
+from fourier_addition.capture.record import capture, running_example
 from fourier_addition.errors import UserError
-from fourier_addition.readout import read_readout, write_readout
-from fourier_addition.storage import content_digest, content_files
+from fourier_addition.files.manifests import content_digest, content_files
 from tiny import number_ids, tiny_model
 
 LARGEST = 20
@@ -166,7 +169,7 @@ def test_a_shard_is_one_file_for_a_block_and_layers_are_its_chunks(store):
     ("count", "block", "expected"), [(21, 8, 7), (21, 100, 21), (3419, 1024, 855), (1, 1, 1)]
 )
 def test_blocks_are_evened_out(count, block, expected):
-    assert activations.even_block(count, block) == expected
+    assert layout.even_block(count, block) == expected
 
 
 def test_memory_does_not_grow_with_the_number_of_examples(tmp_path):
@@ -411,9 +414,9 @@ def test_indexing_across_shards(store, shards, index):
 
 def test_shards_are_read_when_asked_for_and_not_before(shards, monkeypatch):
     reads = []
-    part = activations._Concatenated._part
+    part = dataset._Concatenated._part
     monkeypatch.setattr(
-        activations._Concatenated,
+        dataset._Concatenated,
         "_part",
         lambda self, number, key, along: (reads.append((number, key)), part(self, number, key, along))[1],
     )
@@ -524,14 +527,14 @@ def test_paths_that_are_no_readout(store, tmp_path):
 
 
 def test_module_names_are_those_of_the_models():
-    assert activations.MODULES == models.MODULES
+    assert layout.MODULES == models.MODULES
 
 
 def test_readers_do_without_torch():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); "
-        "import fourier_addition.activations, fourier_addition.readout; "
+        "import fourier_addition.capture.dataset, fourier_addition.capture.number_rows; "
         "sys.exit(int('torch' in sys.modules))"
     )
-    root = str(Path(activations.__file__).parents[1])
+    root = str(Path(dataset.__file__).parents[2])
     assert subprocess.run([sys.executable, "-c", code, root], check=False).returncode == 0

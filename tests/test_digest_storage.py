@@ -9,14 +9,10 @@ import pandas as pd
 import pytest
 from fourier_addition.digest import SCRIPTS, code_digest, local_imports, reachable
 from fourier_addition.errors import UserError
-from fourier_addition.storage import (
-    read_manifest,
-    replacing,
-    verify_manifest,
-    write_json,
-    write_manifest,
-    write_parquet,
-)
+from fourier_addition.files.checks import verify_manifest
+from fourier_addition.files.manifests import read_manifest, write_manifest
+from fourier_addition.files.parquet import write_parquet
+from fourier_addition.files.whole import replacing, write_json
 from fourier_addition.verify import verify
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +46,15 @@ def test_comments_docstrings_and_formatting_change_nothing(code):
     before = digest_in(code)
     (code / "science/low.py").write_text("# why\ndef f( x ):\n    '''Two times x.'''\n    return (2*x)\n")
     assert digest_in(code) == before
+
+
+def test_the_words_of_a_refusal_change_nothing(code):
+    (code / "science/low.py").write_text("def f(x):\n    raise UserError(f'{x} will not do.')\n")
+    before = digest_in(code)
+    (code / "science/low.py").write_text("def f(x):\n    raise UserError('No.')\n")
+    assert digest_in(code) == before
+    (code / "science/low.py").write_text("def f(x):\n    raise ValueError('No.')\n")
+    assert digest_in(code) != before
 
 
 @pytest.mark.parametrize(

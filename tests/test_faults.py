@@ -14,9 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from fourier_addition.activations import create_store, open_capture, plan_arrays, write_block
+from fourier_addition.capture.dataset import open_capture
+from fourier_addition.capture.store import create_store, plan_arrays, write_block
 from fourier_addition.errors import UserError
-from fourier_addition.storage import require_whole, write_json, write_manifest, write_parquet
+from fourier_addition.files.checks import require_whole
+from fourier_addition.files.manifests import write_manifest
+from fourier_addition.files.parquet import ENTRY, write_parquet
+from fourier_addition.files.whole import write_json
 from fourier_addition.verify import verify
 from hub_server import HubServer
 from study import ROOT, SNAKEMAKE, snakemake
@@ -292,9 +296,9 @@ def test_no_bit_of_a_table_changes_unnoticed(tmp_path):
         except UserError as error:
             assert re.search(rf"^{path} .*; delete {path} and start again", str(error))
         else:
-            # The word before the digest can be lost without harm.
+            # The key before the digest, and what announces it, can be lost without harm.
             assert pd.read_parquet(path).equals(table)
-            assert content[position : position + 1] in b"SHA-256:"
+            assert content[position : position + 1] in ENTRY
 
 
 def test_a_table_that_is_cut_off_is_named(tmp_path):
@@ -374,7 +378,7 @@ import errno, resource, sys
 from types import SimpleNamespace
 from fourier_addition.errors import UserError
 from fourier_addition.job import job
-from fourier_addition.storage import replacing
+from fourier_addition.files.whole import replacing
 class Wildcards(dict):
     def __iter__(self): return iter(self.values())
 fake = SimpleNamespace(rule="capture", wildcards=Wildcards(run="r"), threads=1, log=["job.log"],

@@ -9,8 +9,8 @@ import json
 import pandas as pd
 import pytest
 import yaml
-from fourier_addition.activations import open_capture
-from fourier_addition.storage import read_manifest
+from fourier_addition.capture.dataset import open_capture
+from fourier_addition.files.manifests import read_manifest
 from fourier_addition.verify import verify
 from hub_server import HubServer
 from study import ROOT, copy_of_the_tree, snakemake

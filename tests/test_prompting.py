@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fourier_addition.activations import open_capture
-from fourier_addition.capture import capture
+from fourier_addition.capture.dataset import open_capture
+from fourier_addition.capture.record import capture
 from fourier_addition.config import validated
 from fourier_addition.error_distribution import error_counts, error_facts
 from fourier_addition.errors import UserError

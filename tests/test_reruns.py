@@ -94,6 +94,14 @@ class TestNothing:
         replace(job, "%(asctime)s %(levelname)s %(message)s", "%(levelname)s %(asctime)s %(message)s")
         assert planned(editing) == set()
 
+    def test_a_reworded_check(self, editing):
+        package = editing / "workflow/scripts/fourier_addition"
+        replace(package / "files/checks.py", "which makes it anew", "which makes it again")
+        replace(package / "files/manifests.py", "is not valid JSON", "cannot be read as JSON")
+        replace(package / "training.py", "A loss on the whole line", "A loss on every token of the line")
+        replace(package / "capture/store.py", "There are no examples to capture.", "There is no example.")
+        assert planned(editing) == set()
+
     @pytest.mark.parametrize("options", ["-r", "-a"])
     def test_a_copy_of_the_tree(self, study, tmp_path, options):
         subprocess.run(["cp", options, str(study), str(tmp_path / "copy")], check=True)
@@ -135,11 +143,14 @@ CODE = {
     "ablation/conditions.py": ABLATION,
     "tables.py": {"table"},
     "spectra.py": SPECTRA,
-    "capture.py": {"capture", "readout_run", *SPECTRA},
+    "capture/record.py": {"capture", "readout_run", *SPECTRA},
+    "capture/store.py": {"capture", "readout_run", *SPECTRA},
+    "capture/dataset.py": SPECTRA,
     "models/recording.py": {"capture", "readout_run", *SPECTRA},
     "starts.py": TRAINING,
     "device.py": EVERYTHING - {"dataset"},
-    "storage.py": EVERYTHING,
+    "files/whole.py": EVERYTHING,
+    "files/checks.py": set(),
 }
 """Module -> rules that an edit in it reruns, with what follows them."""
 

@@ -191,7 +191,7 @@ import sys
 sys.path[:0] = sys.argv[2:]
 import numpy as np, pandas as pd
 from tiny import tiny_model
-from fourier_addition.capture import capture
+from fourier_addition.capture.record import capture
 view = tiny_model("gpt2", layers=6, width=384, largest=520)
 ids = view.tokenizer.convert_tokens_to_ids([str(n) for n in range(521)])
 a = np.arange(256) % 200

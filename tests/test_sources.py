@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 import torch
 from fourier_addition.errors import UserError
+from fourier_addition.files.checks import verify_manifest
+from fourier_addition.files.manifests import sha256_file, write_manifest
 from fourier_addition.models import load_model
 from fourier_addition.sources import check_entry, fetch
 from fourier_addition.sources.layout import SMALL_FILES, combined_sha256, select
 from fourier_addition.sources.meter import Bar, Lines, Silent, meter
 from fourier_addition.sources.wheel import follow, unpack
-from fourier_addition.storage import sha256_file, verify_manifest, write_manifest
 from hub_server import HubServer
 from tiny import tiny_model
 

@@ -15,6 +15,7 @@ import torch
 from fourier_addition.batches import LengthBuckets, lines_of
 from fourier_addition.corpus import SENTENCES, corpus, numeral_tokenizer, packed
 from fourier_addition.errors import UserError
+from fourier_addition.files.manifests import read_manifest
 from fourier_addition.learners import GPT2Learner, HuggingFaceLearner, learner_for
 from fourier_addition.models import load_model, wrap
 from fourier_addition.models.miniature import miniature
@@ -28,7 +29,6 @@ from fourier_addition.starts import (
     set_dropout,
     start_model,
 )
-from fourier_addition.storage import read_manifest
 from fourier_addition.tasks import TEMPLATES, Task, dataset
 from fourier_addition.training import TrainingSettings, evaluate, fit
 from tiny import tiny_model

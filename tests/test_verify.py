@@ -5,7 +5,8 @@ import sys
 
 import pytest
 from fourier_addition.digest import SCRIPTS
-from fourier_addition.storage import write_json, write_manifest
+from fourier_addition.files.manifests import write_manifest
+from fourier_addition.files.whole import write_json
 from fourier_addition.verify import verify
 
 

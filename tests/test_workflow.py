@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from fourier_addition.activations import open_capture
-from fourier_addition.storage import read_manifest
+from fourier_addition.capture.dataset import open_capture
+from fourier_addition.files.manifests import read_manifest
 from fourier_addition.verify import verify
 from study import ROOT, SNAKEMAKE, copy_of_the_tree, planned, replace, snakemake
 from tiny import tiny_model

@@ -2,15 +2,15 @@
 
 import pandas as pd
 from fourier_addition.device import pick_device
+from fourier_addition.files.manifests import write_manifest
 from fourier_addition.job import job, mock_snakemake, progress
 from fourier_addition.provenance import directory_of, provenance
-from fourier_addition.storage import write_manifest
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("capture", run="mini.finetuned.seed0", shard="0")
 
 with job(snakemake):
-    from fourier_addition.capture import capture
+    from fourier_addition.capture.record import capture
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
 

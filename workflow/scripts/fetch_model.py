@@ -1,8 +1,8 @@
 """Fetch a pre-trained model from the first of its sources that can be reached."""
 
+from fourier_addition.files.manifests import write_manifest
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.sources import fetch
-from fourier_addition.storage import write_manifest
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("fetch_model", model="minilm")

@@ -1,10 +1,10 @@
 """Logit-lens accuracy by layer and the model's predictions, from captured activations."""
 
-from fourier_addition.activations import open_capture
+from fourier_addition.capture.dataset import open_capture
+from fourier_addition.files.parquet import write_parquet
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.lens import lens_accuracy, predictions
 from fourier_addition.provenance import directory_of
-from fourier_addition.storage import write_parquet
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("lens", run="mini.finetuned.seed0")

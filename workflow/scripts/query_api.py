@@ -9,9 +9,10 @@ from fourier_addition.api.key import key_from_environment
 from fourier_addition.api.pricing import Prices
 from fourier_addition.api.request import api_prompts, api_request
 from fourier_addition.api.summary import accuracy_of, bill, plan, predictions_table
+from fourier_addition.files.parquet import write_parquet
+from fourier_addition.files.whole import write_json
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import provenance
-from fourier_addition.storage import write_json, write_parquet
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("query_api", api_run="closed")

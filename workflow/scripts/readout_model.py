@@ -1,17 +1,17 @@
 """Number rows of a model's embeddings, as the model comes."""
 
 from fourier_addition.device import pick_device
+from fourier_addition.files.manifests import write_manifest
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import directory_of, provenance
-from fourier_addition.storage import write_manifest
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("readout_model", model="minilm")
 
 with job(snakemake):
+    from fourier_addition.capture.number_rows import write_readout
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
-    from fourier_addition.readout import write_readout
 
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     numbers = snakemake.params.numbers

@@ -1,19 +1,20 @@
 """Number rows of a trained run's embeddings, and the running example's logits."""
 
 from fourier_addition.device import pick_device
+from fourier_addition.files.manifests import read_json, write_manifest
+from fourier_addition.files.parquet import write_parquet
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import directory_of, provenance
-from fourier_addition.storage import read_json, write_manifest, write_parquet
 from fourier_addition.tasks import Task, question
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("readout_run", run="mini.finetuned.seed0")
 
 with job(snakemake) as log:
-    from fourier_addition.capture import running_example
+    from fourier_addition.capture.number_rows import write_readout
+    from fourier_addition.capture.record import running_example
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
-    from fourier_addition.readout import write_readout
 
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     numbers = snakemake.params.numbers

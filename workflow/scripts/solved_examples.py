@@ -1,9 +1,10 @@
 """Put the same solved examples before every prompt of a task."""
 
 import pandas as pd
+from fourier_addition.files.parquet import write_parquet
+from fourier_addition.files.whole import write_json
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.prompting import prompted_examples
-from fourier_addition.storage import write_json, write_parquet
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("solved_examples", run="gpt2.4shot.seed0")

@@ -1,12 +1,11 @@
 """Fourier spectra of module logits, of the running example, and the waves of its final logits."""
 
 import pandas as pd
-from fourier_addition.activations import open_capture
+from fourier_addition.capture.dataset import open_capture, read_readout
+from fourier_addition.files.parquet import write_parquet
 from fourier_addition.job import job, mock_snakemake
 from fourier_addition.provenance import directory_of
-from fourier_addition.readout import read_readout
 from fourier_addition.spectra import component_peaks, example_spectra, final_waves, module_spectra
-from fourier_addition.storage import write_parquet
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("spectra", run="mini.finetuned.seed0")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from fourier_addition.storage import read_json
+from fourier_addition.files.manifests import read_json
 
 
 def wilson_interval(share: float, examples: int, level: float = 0.95) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fourier_addition.config import SCHEMA, schema
-from fourier_addition.storage import replacing
+from fourier_addition.files.whole import replacing
 
 INTRODUCTION = """# Configuration
 

@@ -2,8 +2,9 @@
 
 Snakemake sees the script's own bytes and nothing that it imports. This digest is a SHA-256
 over the syntax trees of the script and of every local module that it imports, directly or
-not, with docstrings blanked and positions dropped: comments, docstrings and formatting change
-nothing, an edit in one library module reruns exactly the rules that reach it.
+not, with docstrings and the words of error sentences blanked and positions dropped: comments,
+docstrings, formatting and a reworded refusal change nothing, an edit in one library module reruns
+exactly the rules that reach it.
 
 A package's `__init__` that only passes on names of its modules is seen through: who takes one name
 depends on the module that defines it, not on the package's other modules. So modules must not act
@@ -140,8 +141,11 @@ def reachable(path: Path, root: Path = SCRIPTS, *, needed: bool = False) -> list
     return sorted(seen)
 
 
-def _blank_docstrings(tree: ast.Module) -> ast.Module:
+def _blank_words(tree: ast.Module) -> ast.Module:
+    """Blank what no result can depend on: docstrings, and what a job says as it refuses."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError":
+            node.args = []
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
@@ -155,7 +159,7 @@ def _blank_docstrings(tree: ast.Module) -> ast.Module:
 
 @cache
 def _tree_digest(path: Path) -> str:
-    tree = _blank_docstrings(ast.parse(path.read_text()))
+    tree = _blank_words(ast.parse(path.read_text()))
     return hashlib.sha256(ast.dump(tree, include_attributes=False).encode()).hexdigest()
 
 

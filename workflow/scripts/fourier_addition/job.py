@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 from fourier_addition.device import limit_threads
 from fourier_addition.errors import UserError
-from fourier_addition.storage import require_whole, workspace_of
+from fourier_addition.files.checks import require_whole
+from fourier_addition.files.whole import workspace_of
 
 T = TypeVar("T")
 logger = logging.getLogger("fourier_addition")

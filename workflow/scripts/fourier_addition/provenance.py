@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fourier_addition.storage import package_versions, read_json, read_manifest, sha256_file, write_json
+from fourier_addition.files.manifests import package_versions, read_json, read_manifest, sha256_file
+from fourier_addition.files.whole import write_json
 
 
 def provenance(snakemake: Any, *, device: str = "cpu", **more: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fourier_addition.storage import replacing
+from fourier_addition.files.whole import replacing
 
 
 class Resumable:

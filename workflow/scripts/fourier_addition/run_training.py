@@ -24,9 +24,11 @@ import pandas as pd
 
 from fourier_addition.batches import lines_of
 from fourier_addition.errors import UserError
+from fourier_addition.files.manifests import sha256_file, write_manifest
+from fourier_addition.files.parquet import write_parquet
+from fourier_addition.files.whole import replacing, write_json
 from fourier_addition.models.quiet import quiet
 from fourier_addition.starts import start_model
-from fourier_addition.storage import replacing, sha256_file, write_json, write_manifest, write_parquet
 from fourier_addition.training import TrainingSettings, evaluate, fit
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ import yaml
 
 from fourier_addition.config import validated
 from fourier_addition.errors import UserError
+from fourier_addition.files.whole import replacing
 from fourier_addition.sizing import BASES, GPU_CONTEXT, GPU_HOST, Estimate, Machine, estimate
-from fourier_addition.storage import replacing
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from fourier_addition.errors import UserError
-from fourier_addition.storage import replacing, write_csv
+from fourier_addition.files.whole import replacing, write_csv
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fourier_addition.errors import UserError
-from fourier_addition.storage import read_json, verify_manifest
+from fourier_addition.files.checks import verify_manifest
+from fourier_addition.files.manifests import read_json
 
 CONTENT = ("zarr.json", "config.json", "model.safetensors")
 """A directory that holds one of these is a Zarr store or a model, and must have a manifest beside it."""

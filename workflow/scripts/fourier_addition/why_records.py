@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from fourier_addition.digest import SCRIPTS, code_digest, module_digests
-from fourier_addition.storage import replacing
+from fourier_addition.files.whole import replacing
 
 RECORDS = Path(".snakemake/code")
 

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from fourier_addition.errors import UserError
-from fourier_addition.storage import replacing
+from fourier_addition.files.whole import replacing
 
 CONDITION_COLUMNS = (
     "condition",

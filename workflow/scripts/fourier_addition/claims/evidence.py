@@ -12,7 +12,7 @@ from scipy.stats import t
 
 from fourier_addition.accuracy import accuracies_of, epochs_to, wilson_interval
 from fourier_addition.claims.verdict import Measured
-from fourier_addition.storage import read_json
+from fourier_addition.files.manifests import read_json
 
 
 class Evidence:

@@ -28,7 +28,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.errors import UserError
-from fourier_addition.storage import replacing, write_csv
+from fourier_addition.files.whole import replacing, write_csv
 
 SINGLE_WIDTH = 3.35
 """Width in inches of a figure with one column of panels (one text column)."""

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from fourier_addition.errors import UserError
+from fourier_addition.files.manifests import sha256_file
 from fourier_addition.sources.layout import SMALL_FILES, select
 from fourier_addition.sources.meter import Silent, meter
 from fourier_addition.sources.reach import Obtained, Unreachable, is_sha256
-from fourier_addition.storage import sha256_file
 
 KEYS = ("hub", "revision")
 

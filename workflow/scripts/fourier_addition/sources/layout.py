@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from fourier_addition.errors import UserError
-from fourier_addition.storage import read_json, sha256_file
+from fourier_addition.files.manifests import read_json, sha256_file
 
 CONFIG = "config.json"
 SINGLE = "model.safetensors"

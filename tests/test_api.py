@@ -23,9 +23,9 @@ from fourier_addition.api.parsing import parse_number
 from fourier_addition.api.pricing import Prices, counted_tokens, estimated_tokens, largest_tokens
 from fourier_addition.api.request import MalformedResponse, api_prompts, api_request, reply_of
 from fourier_addition.api.summary import HEADINGS, accuracy_of, api_table, bill, plan, predictions_table
-from fourier_addition.config import validated
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import read_json
+from fourier_addition.pipeline.config import validated
 from fourier_addition.tasks import Task, dataset
 from hypothesis import given
 from hypothesis import strategies as st

@@ -18,8 +18,8 @@ from fourier_addition.claims.evidence import (
 )
 from fourier_addition.claims.statements import STATEMENTS
 from fourier_addition.claims.verdict import Criterion
-from fourier_addition.config import schema
 from fourier_addition.fourier import fourier_basis, spectrum, waves
+from fourier_addition.pipeline.config import schema
 from fourier_addition.spectra import component_peaks
 from fourier_addition.table1 import CONCLUSIONS
 

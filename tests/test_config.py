@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fourier_addition.config import instances, tau_of, validated
-from fourier_addition.config_docs import document
 from fourier_addition.errors import UserError
-from fourier_addition.figures import FAMILIES, NEEDS, PAPER, views
+from fourier_addition.pipeline.config import instances, tau_of, validated
+from fourier_addition.pipeline.config_page import document
+from fourier_addition.pipeline.figures import FAMILIES, NEEDS, PAPER, views
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name != "schema.yaml")

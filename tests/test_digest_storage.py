@@ -7,20 +7,21 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fourier_addition.digest import SCRIPTS, code_digest, local_imports, reachable
 from fourier_addition.errors import UserError
 from fourier_addition.files.checks import verify_manifest
 from fourier_addition.files.manifests import read_manifest, write_manifest
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import replacing, write_json
-from fourier_addition.verify import verify
+from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, local_imports, reachable
+from fourier_addition.pipeline.verify import verify
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def digest_in(folder: Path, script: str = "job_script.py") -> str:
     """Digest in a fresh process, because digests are remembered."""
-    code = "import sys; from pathlib import Path; from fourier_addition.digest import code_digest; "
+    code = "import sys; from pathlib import Path; "
+    code += "from fourier_addition.pipeline.code_digest import code_digest; "
     code += "print(code_digest(sys.argv[1], Path(sys.argv[2])))"
     environment = {"PYTHONPATH": str(SCRIPTS)}
     ran = subprocess.run(

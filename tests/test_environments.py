@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fourier_addition.digest import SCRIPTS, code_digest, reachable
-from fourier_addition.figures import FAMILIES
+from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, reachable
+from fourier_addition.pipeline.figures import FAMILIES
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +28,8 @@ NEEDED_BY_CALL = {
     "read_excel": "openpyxl",
 }
 """Packages that a call needs and no import names."""
+OF_EVERY_JOB = ("job.py", "device.py", "parquet.py")
+"""Modules that every job imports; they import torch, Snakemake and pyarrow inside functions alone."""
 OPTIONAL = {"snakemake"}
 """Only for running a script by hand, where the workflow's own environment is at work."""
 
@@ -153,14 +155,14 @@ def test_light_scripts_do_not_load_torch():
     # Importing torch takes seconds; these jobs are many.
     for script, environment in rule_environments():
         if environment != "torch.yaml":
-            code = [path for path in reachable(SCRIPTS / script) if path.name != "job.py"]
+            code = [path for path in reachable(SCRIPTS / script) if path.name not in OF_EVERY_JOB]
             assert not {"torch", "transformers"} & set().union(*(imported(path) for path in code)), script
 
 
 def test_a_download_reaches_no_science():
-    files = [path for path in reachable(SCRIPTS / "fetch_model.py") if path.name != "job.py"]
+    files = [path for path in reachable(SCRIPTS / "fetch_model.py") if path.name not in OF_EVERY_JOB]
     names = {path.relative_to(SCRIPTS).parts[1] for path in files if path.parent != SCRIPTS}
-    assert names <= {"__init__.py", "errors.py", "storage.py", "sources"}
+    assert names <= {"__init__.py", "errors.py", "files", "pipeline", "sources"}
     at_the_top = {
         name for path in files for node in ast.parse(path.read_text()).body for name in _imported_by(node)
     }

@@ -21,7 +21,7 @@ from fourier_addition.files.checks import require_whole
 from fourier_addition.files.manifests import write_manifest
 from fourier_addition.files.parquet import ENTRY, write_parquet
 from fourier_addition.files.whole import write_json
-from fourier_addition.verify import verify
+from fourier_addition.pipeline.verify import verify
 from hub_server import HubServer
 from study import ROOT, SNAKEMAKE, snakemake
 from tiny import tiny_model
@@ -377,7 +377,7 @@ JOB = """
 import errno, resource, sys
 from types import SimpleNamespace
 from fourier_addition.errors import UserError
-from fourier_addition.job import job
+from fourier_addition.pipeline.job import job
 from fourier_addition.files.whole import replacing
 class Wildcards(dict):
     def __iter__(self): return iter(self.values())

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.files.manifests import read_manifest
-from fourier_addition.verify import verify
+from fourier_addition.pipeline.verify import verify
 from hub_server import HubServer
 from study import ROOT, copy_of_the_tree, snakemake
 from tiny import tiny_model

@@ -10,11 +10,11 @@ from fourier_addition.ablation.study import study_conditions
 from fourier_addition.capture.dataset import open_capture, read_readout
 from fourier_addition.capture.number_rows import write_readout
 from fourier_addition.capture.record import capture
-from fourier_addition.config import schema
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models import greedy_texts, load_model
 from fourier_addition.models.loading import DEVICE_MAPS, DTYPES
+from fourier_addition.pipeline.config import schema
 from fourier_addition.spectra import module_spectra
 from fourier_addition.tasks import Task, dataset
 from tiny import number_ids, tiny_model

@@ -7,14 +7,14 @@ import torch
 import yaml
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.capture.record import capture
-from fourier_addition.config import validated
 from fourier_addition.error_distribution import error_counts, error_facts
 from fourier_addition.errors import UserError
-from fourier_addition.figures import views
 from fourier_addition.models import ModelView, greedy_texts
 from fourier_addition.models.encoding import encode_causal
 from fourier_addition.models.sharing import common_length
 from fourier_addition.numbers import BOUNDARY, tokenizer_number_space
+from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.figures import views
 from fourier_addition.plots.errors import plot_errors
 from fourier_addition.prompting import (
     accuracy_entry,

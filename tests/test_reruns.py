@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fourier_addition.digest import SCRIPTS
-from fourier_addition.figures import FAMILIES
+from fourier_addition.pipeline.code_digest import SCRIPTS
+from fourier_addition.pipeline.figures import FAMILIES
 from study import ROOT, finished, planned, replace, snakemake
 
 FIGURES = {"figure_spectrum", "figure_waves", "figure_errors"}
@@ -84,13 +84,13 @@ class TestNothing:
         assert planned(editing) == set()
 
     def test_code_that_only_reads_configuration_or_reports(self, editing):
-        for name in ("config.py", "layout.py", "figures.py", "job.py", "digest.py", "verify.py"):
-            path = editing / "workflow/scripts/fourier_addition" / name
+        for name in ("config.py", "paths.py", "figures.py", "job.py", "code_digest.py", "verify.py"):
+            path = editing / "workflow/scripts/fourier_addition/pipeline" / name
             path.write_text(path.read_text() + "\n\nNEW = 1\n")
         assert planned(editing) == set()
 
     def test_the_log_s_format(self, editing):
-        job = editing / "workflow/scripts/fourier_addition/job.py"
+        job = editing / "workflow/scripts/fourier_addition/pipeline/job.py"
         replace(job, "%(asctime)s %(levelname)s %(message)s", "%(levelname)s %(asctime)s %(message)s")
         assert planned(editing) == set()
 
@@ -148,7 +148,7 @@ CODE = {
     "capture/dataset.py": SPECTRA,
     "models/recording.py": {"capture", "readout_run", *SPECTRA},
     "starts.py": TRAINING,
-    "device.py": EVERYTHING - {"dataset"},
+    "pipeline/device.py": EVERYTHING - {"dataset"},
     "files/whole.py": EVERYTHING,
     "files/checks.py": set(),
 }

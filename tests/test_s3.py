@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from fourier_addition.verify import verify
+from fourier_addition.pipeline.verify import verify
 from s3_server import s3_server
 from study import copy_of_the_tree, snakemake
 

@@ -7,12 +7,12 @@ import xarray as xr
 from fourier_addition.ablation import Readout, run_conditions
 from fourier_addition.ablation.outcomes import read_outcomes, write_outcomes
 from fourier_addition.ablation.study import shard_rows, study_conditions
-from fourier_addition.config import validated
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import read_manifest
 from fourier_addition.fourier import fourier_basis
-from fourier_addition.layout import ablation_shards
 from fourier_addition.models import Encoded
+from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.paths import ablation_shards
 from fourier_addition.tasks import Task, dataset, in_digit_range, of_split
 from study import copy_of_the_tree, planned, replace, snakemake
 from tiny import tiny_model

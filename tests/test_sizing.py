@@ -8,12 +8,12 @@ import pytest
 import yaml
 from fourier_addition.ablation import Readout
 from fourier_addition.ablation.study import study_conditions
-from fourier_addition.config import validated
 from fourier_addition.corpus import numeral_tokenizer
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models.miniature import miniature
-from fourier_addition.sizing import (
+from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.sizing import (
     BASES,
     GPU_HOST,
     Machine,
@@ -27,7 +27,7 @@ from fourier_addition.sizing import (
     tokens_of,
     training_estimate,
 )
-from fourier_addition.sizing_report import facts, job_estimate, markdown, planned_jobs, size_table
+from fourier_addition.pipeline.sizing_report import facts, job_estimate, markdown, planned_jobs, size_table
 from fourier_addition.tasks import Task, dataset, question
 from study import ROOT
 

@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from fourier_addition.digest import SCRIPTS
 from fourier_addition.files.manifests import write_manifest
 from fourier_addition.files.whole import write_json
-from fourier_addition.verify import verify
+from fourier_addition.pipeline.code_digest import SCRIPTS
+from fourier_addition.pipeline.verify import verify
 
 
 @pytest.fixture()
@@ -78,7 +78,7 @@ def test_what_a_killed_job_left(results):
 def test_the_command(results):
     def run():
         return subprocess.run(
-            [sys.executable, "-m", "fourier_addition.verify", str(results)],
+            [sys.executable, "-m", "fourier_addition.pipeline.verify", str(results)],
             env={"PYTHONPATH": str(SCRIPTS)},
             capture_output=True,
             text=True,

@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from fourier_addition.digest import SCRIPTS, code_digest, module_digests
-from fourier_addition.why import explanation, job_name
-from fourier_addition.why_causes import Planned, causes
-from fourier_addition.why_records import changed_files, recalled_code, remember_code
+from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, module_digests
+from fourier_addition.pipeline.why import explanation, job_name
+from fourier_addition.pipeline.why_causes import Planned, causes
+from fourier_addition.pipeline.why_records import changed_files, recalled_code, remember_code
 from study import finished, replace
 
 CODE, OTHER_CODE = "0123456789abcdef", "fedcba9876543210"
@@ -146,7 +146,7 @@ def study(tmp_path_factory):
 def why(folder, *arguments, status=0):
     """What the command prints in a study's folder."""
     ran = subprocess.run(
-        [sys.executable, "-m", "fourier_addition.why", *arguments],
+        [sys.executable, "-m", "fourier_addition.pipeline.why", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder / "workflow/scripts")},
         capture_output=True,

@@ -14,7 +14,7 @@ import xarray as xr
 import yaml
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.files.manifests import read_manifest
-from fourier_addition.verify import verify
+from fourier_addition.pipeline.verify import verify
 from study import ROOT, SNAKEMAKE, copy_of_the_tree, planned, replace, snakemake
 from tiny import tiny_model
 

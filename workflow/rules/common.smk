@@ -18,9 +18,9 @@ if not SCRIPTS.is_dir():
     )
 sys.path.insert(0, str(SCRIPTS))
 
-from fourier_addition import layout
-from fourier_addition.claims.roles import claim_files, claim_labels, claim_runs
-from fourier_addition.config import (
+from fourier_addition.pipeline import paths as layout
+from fourier_addition.pipeline.claim_inputs import claim_files, claim_labels, claim_runs
+from fourier_addition.pipeline.config import (
     instance,
     instances,
     prompted,
@@ -28,11 +28,11 @@ from fourier_addition.config import (
     tau_of,
     validated,
 )
-from fourier_addition.digest import code_digest
+from fourier_addition.pipeline.code_digest import code_digest
 from fourier_addition.errors import UserError
-from fourier_addition.figures import views
-from fourier_addition.sizing import Machine, estimate
-from fourier_addition.why_records import remember_code
+from fourier_addition.pipeline.figures import views
+from fourier_addition.pipeline.sizing import Machine, estimate
+from fourier_addition.pipeline.why_records import remember_code
 
 try:
     config = validated(config)

@@ -1,5 +1,5 @@
 # What is checked before jobs start, and never in a dry run.
-from fourier_addition.alone import require_writable, stay_alone
+from fourier_addition.pipeline.lock import require_writable, stay_alone
 
 
 def alone_from_the_start():

@@ -1,8 +1,8 @@
 """Make a model, as it comes, the checkpoint of a prompted run: a manifest and no copy of the weights."""
 
 from fourier_addition.files.manifests import read_manifest
-from fourier_addition.job import job, mock_snakemake
-from fourier_addition.provenance import point_manifest, provenance
+from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.provenance import point_manifest, provenance
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("adopt_model", run="gpt2.4shot.seed0")

@@ -1,10 +1,10 @@
 """Capture one shard of a run's activations at the reading position."""
 
 import pandas as pd
-from fourier_addition.device import pick_device
 from fourier_addition.files.manifests import write_manifest
-from fourier_addition.job import job, mock_snakemake, progress
-from fourier_addition.provenance import directory_of, provenance
+from fourier_addition.pipeline.device import pick_device
+from fourier_addition.pipeline.job import job, mock_snakemake, progress
+from fourier_addition.pipeline.provenance import directory_of, provenance
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("capture", run="mini.finetuned.seed0", shard="0")

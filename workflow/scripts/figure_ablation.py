@@ -3,7 +3,7 @@
 import re
 
 import pandas as pd
-from fourier_addition.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job, mock_snakemake
 from fourier_addition.plots.ablation import (
     plot_digit_ranges,
     plot_layer_bands,

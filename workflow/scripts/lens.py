@@ -2,9 +2,9 @@
 
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.files.parquet import write_parquet
-from fourier_addition.job import job, mock_snakemake
 from fourier_addition.lens import lens_accuracy, predictions
-from fourier_addition.provenance import directory_of
+from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.provenance import directory_of
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("lens", run="mini.finetuned.seed0")

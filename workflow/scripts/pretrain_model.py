@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from fourier_addition.corpus import corpus, numeral_tokenizer, packed
-from fourier_addition.device import pick_device
 from fourier_addition.files.manifests import sha256_file, write_manifest
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import replacing
-from fourier_addition.job import job, mock_snakemake
-from fourier_addition.provenance import provenance
+from fourier_addition.pipeline.device import pick_device
+from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.provenance import provenance
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("pretrain_model", model="mini")

@@ -1,9 +1,9 @@
 """Number rows of a model's embeddings, as the model comes."""
 
-from fourier_addition.device import pick_device
 from fourier_addition.files.manifests import write_manifest
-from fourier_addition.job import job, mock_snakemake
-from fourier_addition.provenance import directory_of, provenance
+from fourier_addition.pipeline.device import pick_device
+from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.provenance import directory_of, provenance
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("readout_model", model="minilm")

@@ -1,10 +1,10 @@
 """Number rows of a trained run's embeddings, and the running example's logits."""
 
-from fourier_addition.device import pick_device
 from fourier_addition.files.manifests import read_json, write_manifest
 from fourier_addition.files.parquet import write_parquet
-from fourier_addition.job import job, mock_snakemake
-from fourier_addition.provenance import directory_of, provenance
+from fourier_addition.pipeline.device import pick_device
+from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.provenance import directory_of, provenance
 from fourier_addition.tasks import Task, question
 
 if "snakemake" not in globals():

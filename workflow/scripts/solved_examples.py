@@ -3,7 +3,7 @@
 import pandas as pd
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import write_json
-from fourier_addition.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job, mock_snakemake
 from fourier_addition.prompting import prompted_examples
 
 if "snakemake" not in globals():

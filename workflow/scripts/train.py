@@ -1,8 +1,8 @@
 """Train one run: a model, a start, a task, with one seed or with all of them side by side."""
 
-from fourier_addition.device import pick_device
-from fourier_addition.job import job, mock_snakemake
-from fourier_addition.provenance import directory_of, provenance
+from fourier_addition.pipeline.device import pick_device
+from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.provenance import directory_of, provenance
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("train", run="mini.finetuned.seed0")

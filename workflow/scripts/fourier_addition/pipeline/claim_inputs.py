@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourier_addition import layout
-from fourier_addition.config import instance, label_of
+from fourier_addition.pipeline import paths as layout
+from fourier_addition.pipeline.config import instance, label_of
 
 ONE_SEED = {
     "finetuned": {

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fourier_addition.config import schema
-from fourier_addition.why_records import RECORDS, changed_files, recalled_code
+from fourier_addition.pipeline.config import schema
+from fourier_addition.pipeline.why_records import RECORDS, changed_files, recalled_code
 
 NEVER_RUN = "it has not run yet"
 ABSENT = object()

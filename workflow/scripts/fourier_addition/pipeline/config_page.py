@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fourier_addition.config import SCHEMA, schema
 from fourier_addition.files.whole import replacing
+from fourier_addition.pipeline.config import SCHEMA, schema
 
 INTRODUCTION = """# Configuration
 

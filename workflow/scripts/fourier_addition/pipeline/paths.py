@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from fourier_addition.config import instance, task_of
+from fourier_addition.pipeline.config import instance, task_of
 from fourier_addition.tasks import SPLITS, Task, of_split, pairs, split_sizes
 from fourier_addition.tasks import dataset as examples_of
 

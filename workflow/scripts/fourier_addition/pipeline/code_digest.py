@@ -20,8 +20,8 @@ from pathlib import Path
 
 from fourier_addition.errors import UserError
 
-SCRIPTS = Path(__file__).resolve().parents[1]
-NO_RESULT = ("fourier_addition/job.py",)
+SCRIPTS = Path(__file__).resolve().parents[2]
+NO_RESULT = ("fourier_addition/pipeline/job.py",)
 """Logging and progress: no number can depend on them, so they make nothing rerun."""
 DYNAMIC = (
     "__import__",

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fourier_addition import layout
-from fourier_addition.config import (
+from fourier_addition.errors import UserError
+from fourier_addition.pipeline import paths as layout
+from fourier_addition.pipeline.config import (
     check_number_tokens,
     check_trained,
     instance,
@@ -16,7 +17,6 @@ from fourier_addition.config import (
     task_of,
     tau_of,
 )
-from fourier_addition.errors import UserError
 
 PAPER: dict[str, tuple[str, Mapping[str, Any]]] = {
     "figure-1": ("lens-and-heatmaps", {}),

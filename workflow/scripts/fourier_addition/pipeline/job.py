@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fourier_addition.device import limit_threads
 from fourier_addition.errors import UserError
 from fourier_addition.files.checks import require_whole
 from fourier_addition.files.whole import workspace_of
+from fourier_addition.pipeline.device import limit_threads
 
 T = TypeVar("T")
 logger = logging.getLogger("fourier_addition")
@@ -181,7 +181,7 @@ def mock_snakemake(rule: str, *, configfiles: Iterable[str] = (), **wildcards: s
     from snakemake.settings.enums import Quietness
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     os.chdir(root)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow = api.workflow(

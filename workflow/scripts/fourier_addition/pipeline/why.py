@@ -1,6 +1,6 @@
 """Say in plain words what would rerun, and why.
 
-    python -m fourier_addition.why [snakemake's arguments: targets, --configfile, --profile]
+    python -m fourier_addition.pipeline.why [snakemake's arguments: targets, --configfile, --profile]
 
 asks Snakemake for the plan of a dry run with the same arguments and profile, and explains it.
 """
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fourier_addition.why_causes import NEVER_RUN, Planned, causes
-from fourier_addition.why_records import RECORDS
+from fourier_addition.pipeline.why_causes import NEVER_RUN, Planned, causes
+from fourier_addition.pipeline.why_records import RECORDS
 
 
 def explanation(jobs: Sequence[Planned], records: Path = RECORDS) -> str:

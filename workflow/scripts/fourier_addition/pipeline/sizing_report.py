@@ -1,4 +1,7 @@
-"""Jobs, hours, memory and bytes of a whole study, printed as tables: `python -m fourier_addition.sizing`."""
+"""Jobs, hours, memory and bytes of a whole study, printed as tables.
+
+python -m fourier_addition.pipeline.sizing
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ from typing import Any
 
 import yaml
 
-from fourier_addition.config import validated
 from fourier_addition.errors import UserError
 from fourier_addition.files.whole import replacing
-from fourier_addition.sizing import BASES, GPU_CONTEXT, GPU_HOST, Estimate, Machine, estimate
+from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.sizing import BASES, GPU_CONTEXT, GPU_HOST, Estimate, Machine, estimate
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 MEASURED = (
     ("job of the smallest study that reads and writes tables, peak host MB", 186),
@@ -141,7 +144,7 @@ def renew_page(path: str | Path, printed: str) -> None:
 
 def main() -> int:
     """Print the tables of the configurations that are named; exit status 1 for one that is not valid."""
-    parser = argparse.ArgumentParser(prog="python -m fourier_addition.sizing", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m fourier_addition.pipeline.sizing", description=__doc__)
     parser.add_argument("--configfile", action="append", required=True, help="a study; may be given again")
     default = Machine()
     parser.add_argument("--page", help="a Markdown page that gets the tables instead")

@@ -20,7 +20,7 @@ from fourier_addition.filters import components_of
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.tasks import Task, split_sizes
 
-SCHEMA = Path(__file__).resolve().parents[3] / "config" / "schema.yaml"
+SCHEMA = Path(__file__).resolve().parents[4] / "config" / "schema.yaml"
 PAPER_TAU, PAPER_PERIOD = 50, 520
 
 

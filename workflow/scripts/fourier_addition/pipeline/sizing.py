@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fourier_addition.config import task_of
 from fourier_addition.errors import UserError
-from fourier_addition.layout import slug
+from fourier_addition.pipeline.config import task_of
+from fourier_addition.pipeline.paths import slug
 from fourier_addition.tasks import CUES, answer_tokens
 
 MB = 10**6
@@ -548,6 +548,6 @@ def estimate(
 
 
 if __name__ == "__main__":
-    from fourier_addition.sizing_report import main
+    from fourier_addition.pipeline.sizing_report import main
 
     raise SystemExit(main())

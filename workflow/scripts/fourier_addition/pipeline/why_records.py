@@ -11,8 +11,8 @@ import contextlib
 import json
 from pathlib import Path
 
-from fourier_addition.digest import SCRIPTS, code_digest, module_digests
 from fourier_addition.files.whole import replacing
+from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, module_digests
 
 RECORDS = Path(".snakemake/code")
 

@@ -1,0 +1,1 @@
+"""What knows Snakemake, the configuration or the path of a result; the science imports nothing from here."""

@@ -136,8 +136,8 @@ class Ours:
 
     def __init__(self, task: Task, model: torch.nn.Module, method: str) -> None:
         sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
-        from fourier_addition.ablation import run_conditions
         from fourier_addition.ablation.conditions import Condition
+        from fourier_addition.ablation.run import run_conditions
         from fourier_addition.filters import Filter
         from fourier_addition.models import Encoded, wrap
 

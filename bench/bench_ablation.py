@@ -25,7 +25,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from fourier_addition.ablation import Readout, control_conditions, layer_sweep, table1_conditions
+from fourier_addition.ablation.conditions import Readout, control_conditions, layer_sweep, table1_conditions
 from fourier_addition.files.whole import write_json
 from fourier_addition.fourier import fourier_basis
 

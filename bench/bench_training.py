@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fourier_addition.batches import LengthBuckets, Lines, lines_of
-from fourier_addition.corpus import numeral_tokenizer
 from fourier_addition.files.whole import write_json
-from fourier_addition.learners import learner_for
 from fourier_addition.models import ModelView, load_model, wrap
 from fourier_addition.models.miniature import miniature
 from fourier_addition.tasks import TEMPLATES, Task, dataset
-from fourier_addition.training import TrainingSettings, fit, measured
+from fourier_addition.training.batches import LengthBuckets, Lines, lines_of
+from fourier_addition.training.learners import learner_for
+from fourier_addition.training.loop import TrainingSettings, fit, measured
+from fourier_addition.training.number_text import numeral_tokenizer
 
 WARM_UP = 3
 """Steps that are not timed."""
@@ -193,7 +193,7 @@ def _apart(one: ModelView, other: ModelView) -> float:
 
 def used_rows_check(given: argparse.Namespace, settings: TrainingSettings) -> float:
     """Largest difference of the weights after training on the used rows and on the whole vocabulary."""
-    from fourier_addition import training
+    from fourier_addition.training import loop as training
 
     task = Task("sums", "addition", (0, 260), templates=TEMPLATES["addition"])
     examples = dataset(task)

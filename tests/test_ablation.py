@@ -5,22 +5,23 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from fourier_addition.ablation import (
+from fourier_addition.ablation.conditions import (
+    Condition,
     Readout,
     control_conditions,
     keep_only_conditions,
     layer_sweep,
+    layers_label,
     period_sweep,
-    run_conditions,
     table1_conditions,
     tau_sweep,
 )
-from fourier_addition.ablation.applying import TorchFilters
-from fourier_addition.ablation.blocks import HALVES
-from fourier_addition.ablation.conditions import Condition, layers_label
+from fourier_addition.ablation.engine.blocks import HALVES
+from fourier_addition.ablation.engine.plan import plans
+from fourier_addition.ablation.engine.prefix import cut_points, last_token_stream, prefix_keys
 from fourier_addition.ablation.plain import filtered
-from fourier_addition.ablation.plan import plans
-from fourier_addition.ablation.prefix import cut_points, last_token_stream, prefix_keys
+from fourier_addition.ablation.run import run_conditions
+from fourier_addition.ablation.torch_filters import TorchFilters
 from fourier_addition.errors import UserError
 from fourier_addition.filters import Filter
 from fourier_addition.fourier import fourier_basis
@@ -489,7 +490,9 @@ class TestPrefix:
     @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
     def test_keys_are_those_of_the_whole_prompt(self, family, monkeypatch):
         view, _, _ = make(family, **({"sliding_window": 4} if family == "gemma2" else {}))
-        monkeypatch.setattr("fourier_addition.ablation.prefix.cut_points", lambda ids: [2, 3, ids.shape[1]])
+        monkeypatch.setattr(
+            "fourier_addition.ablation.engine.prefix.cut_points", lambda ids: [2, 3, ids.shape[1]]
+        )
         prompts = [f"Total of {a} and {b} Answer" for a in (1, 2) for b in (1, 2, 3)]
         ids = torch.tensor([e.ids for e in view.encode(prompts)])
         with torch.no_grad():

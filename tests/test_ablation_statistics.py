@@ -23,9 +23,9 @@ from fourier_addition.ablation.statistics import (
     summary,
     table1,
 )
+from fourier_addition.ablation.table1 import COLUMNS, table1_cells
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
-from fourier_addition.table1 import COLUMNS, table1_cells
 from fourier_addition.tables import write_table
 from tiny import number_ids, tiny_model
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import yaml
-from fourier_addition.accuracy import wilson_interval
+from fourier_addition.analysis.accuracy import wilson_interval
 from fourier_addition.api.backoff import asked_wait, back_off
 from fourier_addition.api.client import Transport, query
 from fourier_addition.api.journal import Journal, journal_path

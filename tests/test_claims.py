@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fourier_addition.ablation.table1 import CONCLUSIONS
+from fourier_addition.analysis.module_spectra import component_peaks
 from fourier_addition.claims.evidence import (
     accuracy_difference,
     accuracy_lost,
@@ -20,8 +22,6 @@ from fourier_addition.claims.statements import STATEMENTS
 from fourier_addition.claims.verdict import Criterion
 from fourier_addition.fourier import fourier_basis, spectrum, waves
 from fourier_addition.pipeline.config import schema
-from fourier_addition.spectra import component_peaks
-from fourier_addition.table1 import CONCLUSIONS
 
 
 def settings() -> dict[str, float]:

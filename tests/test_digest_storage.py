@@ -144,7 +144,7 @@ def test_figures_do_not_depend_on_each_other():
     lens = set(reachable(SCRIPTS / "figure_lens.py"))
     assert SCRIPTS / "fourier_addition/plots/lens.py" in lens
     assert SCRIPTS / "fourier_addition/plots/waves.py" not in lens
-    assert SCRIPTS / "fourier_addition/training.py" not in lens
+    assert SCRIPTS / "fourier_addition/training/loop.py" not in lens
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fourier_addition.embeddings import embedding_table, enough_for_map
+from fourier_addition.analysis.embeddings import embedding_table, enough_for_map
+from fourier_addition.analysis.probes import probe_table
+from fourier_addition.analysis.prompted import answer_summary, answer_table, number_complete
 from fourier_addition.errors import UserError
 from fourier_addition.models import greedy_texts, wrap
 from fourier_addition.numbers import tokenizer_number_space
 from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.figures import views
-from fourier_addition.probes import probe_table
-from fourier_addition.prompting import answer_summary, answer_table, number_complete
 from fourier_addition.tasks import Task, answer_tokens, dataset
 from study import ROOT
 from tiny import tiny_config

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from fourier_addition.ablation import Readout, run_conditions
+from fourier_addition.ablation.conditions import Readout
+from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.statistics import summary_with_controls
 from fourier_addition.ablation.study import study_conditions, study_predictions
+from fourier_addition.analysis.lens import lens_accuracy, predictions
+from fourier_addition.analysis.module_spectra import example_spectra, final_waves, module_spectra
+from fourier_addition.analysis.prompted import answer_summary, answer_table, parsed_number, prompted_examples
 from fourier_addition.capture.dataset import open_capture, read_readout
 from fourier_addition.capture.number_rows import write_readout
 from fourier_addition.capture.record import capture, running_example
 from fourier_addition.fourier import fourier_basis, spectrum
-from fourier_addition.lens import lens_accuracy, predictions
 from fourier_addition.models import FAMILIES, greedy_texts
-from fourier_addition.prompting import answer_summary, answer_table, parsed_number, prompted_examples
-from fourier_addition.spectra import example_spectra, final_waves, module_spectra
 from fourier_addition.tasks import Task, dataset
 from tiny import number_ids, tiny_model
 

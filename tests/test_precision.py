@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fourier_addition.ablation import Readout, run_conditions
+from fourier_addition.ablation.conditions import Readout
+from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.statistics import summary_with_controls
 from fourier_addition.ablation.study import study_conditions
+from fourier_addition.analysis.module_spectra import module_spectra
 from fourier_addition.capture.dataset import open_capture, read_readout
 from fourier_addition.capture.number_rows import write_readout
 from fourier_addition.capture.record import capture
@@ -15,7 +17,6 @@ from fourier_addition.fourier import fourier_basis
 from fourier_addition.models import greedy_texts, load_model
 from fourier_addition.models.loading import DEVICE_MAPS, DTYPES
 from fourier_addition.pipeline.config import schema
-from fourier_addition.spectra import module_spectra
 from fourier_addition.tasks import Task, dataset
 from tiny import number_ids, tiny_model
 

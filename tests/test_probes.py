@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from fourier_addition.accuracy import arms_table, epochs_to, seeds_interval
-from fourier_addition.probes import kappas, layer_probes, probe_kappas, probe_table, ridge_folds
+from fourier_addition.analysis.accuracy import arms_table, epochs_to, seeds_interval
+from fourier_addition.analysis.probes import kappas, layer_probes, probe_kappas, probe_table, ridge_folds
 from pandas import DataFrame
 from sklearn.linear_model import Ridge
 from sklearn.metrics import cohen_kappa_score

@@ -5,9 +5,17 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from fourier_addition.analysis.mistakes import error_counts, error_facts
+from fourier_addition.analysis.prompted import (
+    accuracy_entry,
+    answer_summary,
+    answer_table,
+    number_complete,
+    parsed_number,
+    prompted_examples,
+)
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.capture.record import capture
-from fourier_addition.error_distribution import error_counts, error_facts
 from fourier_addition.errors import UserError
 from fourier_addition.models import ModelView, greedy_texts
 from fourier_addition.models.encoding import encode_causal
@@ -16,14 +24,6 @@ from fourier_addition.numbers import BOUNDARY, tokenizer_number_space
 from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.figures import views
 from fourier_addition.plots.errors import plot_errors
-from fourier_addition.prompting import (
-    accuracy_entry,
-    answer_summary,
-    answer_table,
-    number_complete,
-    parsed_number,
-    prompted_examples,
-)
 from fourier_addition.tasks import Task, answer_tokens, dataset
 from study import ROOT
 from tiny import number_ids, tiny_model

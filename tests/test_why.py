@@ -179,7 +179,7 @@ def test_a_finished_study(study):
 @pytest.mark.workflow
 def test_a_value_and_a_module(study, put_back):
     put_back(study / "config/config.yaml", "draws: 3", "draws: 4")
-    module = study / "workflow/scripts/fourier_addition/spectra.py"
+    module = study / "workflow/scripts/fourier_addition/analysis/module_spectra.py"
     put_back(module)
     module.write_text(module.read_text() + "\n\nNEW = 1\n")
     assert set(why(study)) == {
@@ -187,7 +187,7 @@ def test_a_value_and_a_module(study, put_back):
         "ablate of mini.finetuned.seed0 range all would rerun because the configuration value `draws` "
         "changed from 3 to 4, and 2 jobs after it.",
         "spectra of mini.finetuned.seed0 would rerun because code that it uses changed: "
-        "workflow/scripts/fourier_addition/spectra.py, and 2 jobs after it.",
+        "workflow/scripts/fourier_addition/analysis/module_spectra.py, and 2 jobs after it.",
     }
     assert why(study, "results/tables/accuracy.csv") == ["Nothing would rerun."]
 

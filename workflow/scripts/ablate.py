@@ -12,8 +12,9 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("ablate", run="mini.finetuned.seed0", range="all")
 
 with job(snakemake) as log:
-    from fourier_addition.ablation import Readout, run_conditions
+    from fourier_addition.ablation.conditions import Readout
     from fourier_addition.ablation.outcomes import write_outcomes
+    from fourier_addition.ablation.run import run_conditions
     from fourier_addition.ablation.statistics import summary_with_controls
     from fourier_addition.ablation.study import shard_rows, study_conditions, study_predictions
     from fourier_addition.fourier import fourier_basis

@@ -1,12 +1,12 @@
 """Spectrum, t-SNE map, clusters and probes of one number embedding."""
 
 import pandas as pd
+from fourier_addition.analysis.embeddings import MAP_COLUMNS, embedding_map, embedding_table, enough_for_map
+from fourier_addition.analysis.probes import probe_settings, probe_table
 from fourier_addition.capture.dataset import read_readout
-from fourier_addition.embeddings import MAP_COLUMNS, embedding_map, embedding_table, enough_for_map
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.pipeline.job import job, mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of
-from fourier_addition.probes import probe_settings, probe_table
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("embedding", name="minilm")

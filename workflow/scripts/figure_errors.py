@@ -1,7 +1,7 @@
 """Figures 12, 21, 23: how far wrong predictions are from the answer."""
 
 import pandas as pd
-from fourier_addition.error_distribution import error_counts, error_facts
+from fourier_addition.analysis.mistakes import error_counts, error_facts
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.job import job, mock_snakemake
 from fourier_addition.plots.errors import plot_errors

@@ -1,7 +1,7 @@
 """Figure 7b: validation accuracy by epoch for every arm of training; or the arms' final accuracy."""
 
 import pandas as pd
-from fourier_addition.accuracy import accuracies_of, accuracy_table
+from fourier_addition.analysis.accuracy import accuracies_of, accuracy_table
 from fourier_addition.pipeline.job import job, mock_snakemake
 from fourier_addition.plots.theme import save
 from fourier_addition.plots.training import arms, plot_final_accuracy, plot_training

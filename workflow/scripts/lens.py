@@ -1,8 +1,8 @@
 """Logit-lens accuracy by layer and the model's predictions, from captured activations."""
 
+from fourier_addition.analysis.lens import lens_accuracy, predictions
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.files.parquet import write_parquet
-from fourier_addition.lens import lens_accuracy, predictions
 from fourier_addition.pipeline.job import job, mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of
 

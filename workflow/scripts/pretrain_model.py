@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from fourier_addition.corpus import corpus, numeral_tokenizer, packed
 from fourier_addition.files.manifests import sha256_file, write_manifest
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import replacing
 from fourier_addition.pipeline.device import pick_device
 from fourier_addition.pipeline.job import job, mock_snakemake
 from fourier_addition.pipeline.provenance import provenance
+from fourier_addition.training.number_text import corpus, numeral_tokenizer, packed
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("pretrain_model", model="mini")
@@ -16,8 +16,8 @@ if "snakemake" not in globals():
 with job(snakemake) as log:
     from fourier_addition.models import wrap
     from fourier_addition.models.miniature import miniature
-    from fourier_addition.pretraining import fit_text
-    from fourier_addition.training import TrainingSettings
+    from fourier_addition.training.loop import TrainingSettings
+    from fourier_addition.training.pretraining import fit_text
 
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     text = snakemake.params.pretraining

@@ -1,10 +1,10 @@
 """Probes of a run's residual stream for the answer modulo T, layer by layer."""
 
+from fourier_addition.analysis.probes import layer_probes, probe_settings
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.pipeline.job import job, mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of
-from fourier_addition.probes import layer_probes, probe_settings
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("probes", run="mini.finetuned.seed0")

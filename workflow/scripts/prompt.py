@@ -1,19 +1,19 @@
 """Let a model answer the test prompts of a prompted run, and read its answers as numbers."""
 
 import pandas as pd
-from fourier_addition.error_distribution import error_counts
+from fourier_addition.analysis.mistakes import error_counts
+from fourier_addition.analysis.prompted import (
+    accuracy_entry,
+    answer_summary,
+    answer_table,
+    number_complete,
+)
 from fourier_addition.files.manifests import read_json
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import write_json
 from fourier_addition.pipeline.device import pick_device
 from fourier_addition.pipeline.job import job, mock_snakemake, progress
 from fourier_addition.pipeline.provenance import directory_of, provenance
-from fourier_addition.prompting import (
-    accuracy_entry,
-    answer_summary,
-    answer_table,
-    number_complete,
-)
 from fourier_addition.tasks import answer_tokens, of_split
 
 if "snakemake" not in globals():

@@ -1,10 +1,10 @@
 """Put the same solved examples before every prompt of a task."""
 
 import pandas as pd
+from fourier_addition.analysis.prompted import prompted_examples
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import write_json
 from fourier_addition.pipeline.job import job, mock_snakemake
-from fourier_addition.prompting import prompted_examples
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("solved_examples", run="gpt2.4shot.seed0")

@@ -1,11 +1,16 @@
 """Fourier spectra of module logits, of the running example, and the waves of its final logits."""
 
 import pandas as pd
+from fourier_addition.analysis.module_spectra import (
+    component_peaks,
+    example_spectra,
+    final_waves,
+    module_spectra,
+)
 from fourier_addition.capture.dataset import open_capture, read_readout
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.pipeline.job import job, mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of
-from fourier_addition.spectra import component_peaks, example_spectra, final_waves, module_spectra
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("spectra", run="mini.finetuned.seed0")

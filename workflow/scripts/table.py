@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pandas as pd
-from fourier_addition.accuracy import accuracies_of, accuracy_table, arms_table, by_run
+from fourier_addition.ablation.table1 import table1_cells, table1_of
+from fourier_addition.analysis.accuracy import accuracies_of, accuracy_table, arms_table, by_run
+from fourier_addition.analysis.prompted import prompted_table
 from fourier_addition.api.summary import HEADINGS, api_table
 from fourier_addition.files.manifests import read_json
 from fourier_addition.pipeline.job import job, mock_snakemake
-from fourier_addition.prompting import prompted_table
-from fourier_addition.table1 import table1_cells, table1_of
 from fourier_addition.tables import write_table
 
 if "snakemake" not in globals():

@@ -14,7 +14,7 @@ def each(paths: object) -> list[str]:
 
 
 with job(snakemake):
-    from fourier_addition.run_training import launch, train_run
+    from fourier_addition.training.run import launch, train_run
 
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     run, donor = dict(snakemake.params.run), snakemake.input.get("donor")

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fourier_addition.ablation.applying import TorchFilters
 from fourier_addition.ablation.conditions import Condition
+from fourier_addition.ablation.torch_filters import TorchFilters
 from fourier_addition.filters import Filter
 from fourier_addition.models import Bucket, ModelView, first_tensor
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from fourier_addition.ablation.applying import TorchFilters
 from fourier_addition.ablation.conditions import Condition, check_conditions, layers_label
-from fourier_addition.ablation.engine import Engine
+from fourier_addition.ablation.engine.engine import Engine
 from fourier_addition.ablation.plain import POSITIONS, plain_hidden
-from fourier_addition.ablation.readout import PREDICTIONS, AnswerReadout
+from fourier_addition.ablation.predict import PREDICTIONS, AnswerReadout
+from fourier_addition.ablation.torch_filters import TorchFilters
 from fourier_addition.errors import UserError
 from fourier_addition.models import Encoded, ModelView
 

@@ -11,14 +11,14 @@ import pandas as pd
 
 from fourier_addition.ablation.conditions import Condition, Readout, control_conditions, table1_conditions
 from fourier_addition.ablation.plain import POSITIONS
-from fourier_addition.ablation.readout import PREDICTIONS
+from fourier_addition.ablation.predict import PREDICTIONS
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.statistics import table1
+from fourier_addition.ablation.table1 import CONCLUSIONS
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import BASES, CUTS, fourier_basis
 from fourier_addition.models import Encoded, ModelView
 from fourier_addition.numbers import ANSWER_FORMS
-from fourier_addition.table1 import CONCLUSIONS
 
 NORMS = ("raw", "folded")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from fourier_addition.ablation.table1 import table1_of
 from fourier_addition.errors import UserError
-from fourier_addition.table1 import table1_of
 
 
 def correct(dataset: xr.Dataset) -> np.ndarray:

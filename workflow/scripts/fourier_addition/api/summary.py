@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from fourier_addition.accuracy import wilson_interval
+from fourier_addition.analysis.accuracy import wilson_interval
 from fourier_addition.api.parsing import parse_number
 from fourier_addition.api.pricing import Prices, estimated_tokens, largest_tokens
 from fourier_addition.api.request import Request, reply_of

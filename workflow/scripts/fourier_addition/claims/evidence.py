@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from fourier_addition.accuracy import accuracies_of, epochs_to, wilson_interval
+from fourier_addition.analysis.accuracy import accuracies_of, epochs_to, wilson_interval
 from fourier_addition.claims.verdict import Measured
 from fourier_addition.files.manifests import read_json
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fourier_addition.ablation.table1 import CONCLUSIONS
 from fourier_addition.claims.evidence import (
     Evidence,
     accuracy_difference,
@@ -21,7 +22,6 @@ from fourier_addition.claims.evidence import (
     standing_out,
 )
 from fourier_addition.claims.verdict import Criterion, Measured
-from fourier_addition.table1 import CONCLUSIONS
 
 PERIODS = (2, 2.5, 5, 10)
 """The periods that stand out (section 3.2)."""

@@ -33,7 +33,7 @@ from typing import Any
 from fourier_addition.errors import UserError
 from fourier_addition.files.whole import replacing
 from fourier_addition.sources import hub, path, wheel
-from fourier_addition.sources.layout import check_model, place
+from fourier_addition.sources.model_files import check_model, place
 from fourier_addition.sources.reach import Unreachable, is_sha256
 
 KINDS: dict[str, ModuleType] = {"wheel": wheel, "hub": hub, "path": path}

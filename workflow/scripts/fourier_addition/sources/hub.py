@@ -22,8 +22,8 @@ from typing import Any
 
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import sha256_file
-from fourier_addition.sources.layout import SMALL_FILES, select
 from fourier_addition.sources.meter import Silent, meter
+from fourier_addition.sources.model_files import SMALL_FILES, select
 from fourier_addition.sources.reach import Obtained, Unreachable, is_sha256
 
 KEYS = ("hub", "revision")

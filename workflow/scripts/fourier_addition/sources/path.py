@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.sources.layout import select
+from fourier_addition.sources.model_files import select
 from fourier_addition.sources.reach import Obtained, Unreachable
 
 KEYS = ("path",)

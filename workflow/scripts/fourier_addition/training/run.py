@@ -22,14 +22,14 @@ from typing import Any
 
 import pandas as pd
 
-from fourier_addition.batches import lines_of
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import sha256_file, write_manifest
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import replacing, write_json
 from fourier_addition.models.quiet import quiet
-from fourier_addition.starts import start_model
-from fourier_addition.training import TrainingSettings, evaluate, fit
+from fourier_addition.training.batches import lines_of
+from fourier_addition.training.loop import TrainingSettings, evaluate, fit
+from fourier_addition.training.start import start_model
 
 logger = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ def launch(job: Mapping[str, Any], processes: int) -> None:
         described = Path(folder) / "job.json"
         described.write_text(json.dumps(job))
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += [f"--nproc-per-node={processes}", "-m", "fourier_addition.run_training", str(described)]
-        package = str(Path(__file__).resolve().parents[1])
+        command += [f"--nproc-per-node={processes}", "-m", "fourier_addition.training.run", str(described)]
+        package = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         with subprocess.Popen(
             command,

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from fourier_addition.ablation.applying import TorchFilters
-from fourier_addition.ablation.blocks import Blocks, Shared
 from fourier_addition.ablation.conditions import Condition
-from fourier_addition.ablation.plan import Plan, Split, plans
-from fourier_addition.ablation.prefix import last_token_stream, prefix_keys
+from fourier_addition.ablation.engine.blocks import Blocks, Shared
+from fourier_addition.ablation.engine.plan import Plan, Split, plans
+from fourier_addition.ablation.engine.prefix import last_token_stream, prefix_keys
+from fourier_addition.ablation.torch_filters import TorchFilters
 from fourier_addition.models import Bucket, ModelView
 
 

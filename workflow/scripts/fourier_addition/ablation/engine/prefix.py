@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
-from fourier_addition.ablation.blocks import Shared
+from fourier_addition.ablation.engine.blocks import Shared
 from fourier_addition.models import ModelView
 
 PASS_COST = 12

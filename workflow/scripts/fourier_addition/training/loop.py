@@ -21,11 +21,11 @@ import pandas as pd
 import torch
 from torch import nn
 
-from fourier_addition.batches import Batch, LengthBuckets, Lines
 from fourier_addition.errors import UserError
-from fourier_addition.learners import LOSSES_ON, LOSSES_OVER, Learner, learner_for
 from fourier_addition.models import ModelView
-from fourier_addition.resume import Resumable
+from fourier_addition.training.batches import Batch, LengthBuckets, Lines
+from fourier_addition.training.learners import LOSSES_ON, LOSSES_OVER, Learner, learner_for
+from fourier_addition.training.state import Resumable
 
 MIXED_PRECISION = ("none", "bf16")
 CHECK_EVERY = 100

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fourier_addition.batches import Batch
 from fourier_addition.errors import UserError
-from fourier_addition.learners import learner_for
 from fourier_addition.models import ModelView
-from fourier_addition.resume import Resumable
-from fourier_addition.training import TrainingSettings, descend, optimizer_for
+from fourier_addition.training.batches import Batch
+from fourier_addition.training.learners import learner_for
+from fourier_addition.training.loop import TrainingSettings, descend, optimizer_for
+from fourier_addition.training.state import Resumable
 
 
 def fit_text(

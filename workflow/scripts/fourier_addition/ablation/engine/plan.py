@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from fourier_addition.ablation.applying import Part
 from fourier_addition.ablation.conditions import Condition
+from fourier_addition.ablation.torch_filters import Part
 from fourier_addition.filters import Filter
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fourier_addition.batches import Batch
 from fourier_addition.errors import UserError
 from fourier_addition.models import ModelView
 from fourier_addition.models.gpt2 import GPT2Forward, stack, supported
-from fourier_addition.used_rows import UsedRows
+from fourier_addition.training.batches import Batch
+from fourier_addition.training.used_rows import UsedRows
 
 LOSSES_ON = ("answer", "line")
 LOSSES_OVER = ("numbers", "vocabulary")

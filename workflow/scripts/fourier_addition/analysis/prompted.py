@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fourier_addition.accuracy import wilson_interval
+from fourier_addition.analysis.accuracy import wilson_interval
 from fourier_addition.errors import UserError
 from fourier_addition.numbers import BOUNDARY
 from fourier_addition.tasks import few_shot_prefix

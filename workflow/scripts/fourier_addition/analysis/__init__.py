@@ -1,0 +1,1 @@
+"""What is read from captures and answers: spectra, probes, logit lens, accuracies, errors."""

@@ -1,0 +1,1 @@
+"""Training and pre-training of small and large models on one task."""

@@ -25,7 +25,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from fourier_addition.ablation.conditions import Readout, control_conditions, layer_sweep, table1_conditions
+from fourier_addition.ablation.conditions import (
+    FilterBank,
+    control_conditions,
+    layer_sweep,
+    table1_conditions,
+)
 from fourier_addition.files.whole import write_json
 from fourier_addition.fourier import fourier_basis
 
@@ -58,12 +63,12 @@ def write_task(
     """Write one task's prompts, conditions and filters; returns how many conditions it has."""
     number_ids = np.arange(FIRST_NUMBER, FIRST_NUMBER + NUMBERS)
     unembedding = model.lm_head.weight[number_ids].detach().numpy()
-    readout = Readout(unembedding, fourier_basis(NUMBERS))
+    bank = FilterBank(unembedding, fourier_basis(NUMBERS))
     if name.startswith("table"):
-        rows = table1_conditions(readout, given.layers, TAU)
-        conditions = rows + control_conditions(rows, readout, given.draws, seed=0)
+        rows = table1_conditions(bank, given.layers, TAU)
+        conditions = rows + control_conditions(rows, bank, given.draws, seed=0)
     else:
-        conditions = layer_sweep(readout, given.layers, ["low", "high"], TAU)
+        conditions = layer_sweep(bank, given.layers, ["low", "high"], TAU)
     filters = list(dict.fromkeys(c.filter for c in conditions if c.filter is not None))
     modules = {"none": [], "attention": ["attn"], "mlp": ["mlp"], "both": ["attn", "mlp"]}
     described = {

@@ -7,7 +7,7 @@ import pytest
 import torch
 from fourier_addition.ablation.conditions import (
     Condition,
-    Readout,
+    FilterBank,
     control_conditions,
     keep_only_conditions,
     layer_sweep,
@@ -36,7 +36,7 @@ LAYERS = 3
 def make(family="gpt2", **changes):
     view = tiny_model(family, layers=LAYERS, largest=LARGEST, **changes)
     ids = number_ids(view.tokenizer, LARGEST)
-    return view, ids, Readout(view.unembedding(ids).numpy(), fourier_basis(LARGEST + 1))
+    return view, ids, FilterBank(view.unembedding(ids).numpy(), fourier_basis(LARGEST + 1))
 
 
 def examples(view):
@@ -46,15 +46,15 @@ def examples(view):
     return view.encode(prompts), np.arange(len(prompts)) % (LARGEST + 1)
 
 
-def many_conditions(readout, n_layers=LAYERS):
-    rows = table1_conditions(readout, n_layers, TAU)
-    partial = table1_conditions(readout, n_layers, TAU, layers=[0, 2])[1:3]
+def many_conditions(bank, n_layers=LAYERS):
+    rows = table1_conditions(bank, n_layers, TAU)
+    partial = table1_conditions(bank, n_layers, TAU, layers=[0, 2])[1:3]
     return [
         *rows,
-        *control_conditions(rows[2:5], readout, 1, seed=0),
-        *control_conditions(rows[1:2], readout, 1, seed=0, kind="components"),
-        *layer_sweep(readout, n_layers, ["low"], TAU, layers=[1, 2]),
-        *keep_only_conditions(readout, n_layers, [LARGEST]),
+        *control_conditions(rows[2:5], bank, 1, seed=0),
+        *control_conditions(rows[1:2], bank, 1, seed=0, kind="components"),
+        *layer_sweep(bank, n_layers, ["low"], TAU, layers=[1, 2]),
+        *keep_only_conditions(bank, n_layers, [LARGEST]),
         *(Condition(f"{c.name}-0-2", "x", c.band, c.modules, c.layers, filter=c.filter) for c in partial),
     ]
 
@@ -90,9 +90,9 @@ class TestEngine:
     @pytest.mark.parametrize("name", [*HALVES, *VARIANTS])
     def test_equals_the_plain_pass(self, name):
         family, changes = VARIANTS.get(name, (name, {}))
-        view, ids, readout = make(family, **changes)
+        view, ids, bank = make(family, **changes)
         encoded, answers = examples(view)
-        conditions = many_conditions(readout)
+        conditions = many_conditions(bank)
         plain = loss_of(view, ids, encoded, answers, conditions, method="plain")
         engine = loss_of(view, ids, encoded, answers, conditions, method="engine", rows=100)
         assert_same(engine, plain)
@@ -114,16 +114,16 @@ class TestEngine:
         wide = {"sliding_window": 64} | ({"attn_logit_softcapping": 50.0} if family == "gemma2" else {})
         losses = []
         for keys in (wide, wide | changes):
-            view, ids, readout = make(family, **keys)
+            view, ids, bank = make(family, **keys)
             encoded, answers = examples(view)
-            rows = table1_conditions(readout, LAYERS, TAU)[:2]
+            rows = table1_conditions(bank, LAYERS, TAU)[:2]
             losses.append(loss_of(view, ids, encoded, answers, rows, method="engine").loss)
         assert float(abs(losses[0] - losses[1]).max()) > 1e-3
 
     def test_does_not_depend_on_batches_chunks_or_order(self):
-        view, ids, readout = make()
+        view, ids, bank = make()
         encoded, answers = examples(view)
-        conditions = many_conditions(readout)
+        conditions = many_conditions(bank)
         whole = loss_of(view, ids, encoded, answers, conditions, batch_size=100, rows=10_000)
         for batch_size, rows in ((1, 1), (3, 30)):
             parts = loss_of(view, ids, encoded, answers, conditions, batch_size=batch_size, rows=rows)
@@ -133,41 +133,41 @@ class TestEngine:
 
     def test_prompts_of_one_token(self):
         for family in ("gpt2", "llama", "gptj"):
-            view, ids, readout = make(family)
+            view, ids, bank = make(family)
             encoded = [Encoded([token], 0) for token in ids[:3]]
-            rows = table1_conditions(readout, LAYERS, TAU)
+            rows = table1_conditions(bank, LAYERS, TAU)
             plain, engine = (
                 loss_of(view, ids, encoded, [1, 2, 3], rows, method=method) for method in ("plain", "engine")
             )
             assert_same(engine, plain)
 
     def test_leaves_the_model_as_it_was(self):
-        view, ids, readout = make()
+        view, ids, bank = make()
         encoded, answers = examples(view)
         before = {name: dict(module.__dict__) for name, module in view.model.named_modules()}
         implementation = view.model.config._attn_implementation
-        loss_of(view, ids, encoded, answers, table1_conditions(readout, LAYERS, TAU))
+        loss_of(view, ids, encoded, answers, table1_conditions(bank, LAYERS, TAU))
         assert view.model.config._attn_implementation == implementation
         for name, module in view.model.named_modules():
             assert module.__dict__.keys() == before[name].keys()
             assert not module._forward_hooks and not module._forward_pre_hooks
 
     def test_is_refused_where_it_cannot_be(self):
-        view, ids, readout = make()
+        view, ids, bank = make()
         encoded, answers = examples(view)
-        rows = table1_conditions(readout, LAYERS, TAU)
+        rows = table1_conditions(bank, LAYERS, TAU)
         with pytest.raises(UserError, match="positions 'all'"):
             loss_of(view, ids, encoded, answers, rows, method="engine", positions="all")
-        view, ids, readout = make("bert")
+        view, ids, bank = make("bert")
         encoded, answers = examples(view)
-        rows = table1_conditions(readout, LAYERS, TAU)
+        rows = table1_conditions(bank, LAYERS, TAU)
         with pytest.raises(UserError, match="bert"):
             loss_of(view, ids, encoded, answers, rows, method="engine")
 
     def test_runs_each_module_once_for_each_distinct_state(self):
-        view, ids, readout = make()
+        view, ids, bank = make()
         encoded = view.encode([f"Total of {a} and 3. Answer:" for a in (0, 5, 11)])
-        conditions = layer_sweep(readout, LAYERS, ["low", "high"], TAU)
+        conditions = layer_sweep(bank, LAYERS, ["low", "high"], TAU)
         rows = []
         handle = view.block(LAYERS - 1).mlp.register_forward_hook(
             lambda module, arguments, output: rows.append(output.shape[:-1].numel())
@@ -183,9 +183,9 @@ class TestEngine:
 class TestPlain:
     @pytest.mark.parametrize("family", [*HALVES, "bert", "roberta"])
     def test_unfiltered_loss_is_hugging_faces(self, family):
-        view, ids, readout = make(family)
+        view, ids, bank = make(family)
         encoded, answers = examples(view)
-        rows = table1_conditions(readout, LAYERS, TAU)[:1]
+        rows = table1_conditions(bank, LAYERS, TAU)[:1]
         found = loss_of(view, ids, encoded, answers, rows)
         everything = loss_of(view, ids, encoded, answers, rows, prediction="vocabulary")
         for number, (tokens, position) in enumerate(encoded):
@@ -204,10 +204,10 @@ class TestPlain:
     @pytest.mark.parametrize("family", ["gpt2", "gptj", "llama", "gemma2", "bert", "roberta"])
     @pytest.mark.parametrize("positions", ["last", "all"])
     def test_outputs_are_projected_where_and_only_where_asked(self, family, positions):
-        view, _, readout = make(family)
+        view, _, bank = make(family)
         encoded, _ = examples(view)
         tokens, position = encoded[0]
-        condition = table1_conditions(readout, LAYERS, TAU, layers=[1])[2]
+        condition = table1_conditions(bank, LAYERS, TAU, layers=[1])[2]
         assert condition.name == "attention-low"
         filters = TorchFilters(view.device, view.dtype)
 
@@ -245,9 +245,9 @@ class TestPlain:
 
     @pytest.mark.parametrize("family", ["gpt2", "bert"])
     def test_all_positions_take_the_plain_path(self, family):
-        view, ids, readout = make(family)
+        view, ids, bank = make(family)
         encoded, answers = examples(view)
-        rows = table1_conditions(readout, LAYERS, TAU)
+        rows = table1_conditions(bank, LAYERS, TAU)
         last, everywhere = (
             loss_of(view, ids, encoded, answers, rows, positions=positions) for positions in ("last", "all")
         )
@@ -256,12 +256,12 @@ class TestPlain:
         assert (difference > 1e-3).all()
 
     def test_vocabulary_readings_agree(self):
-        view, ids, readout = make()
+        view, ids, bank = make()
         with torch.no_grad():
             # Numbers are a fifth of the tokens: without help none of them is ever the likeliest.
             view.unembedding_parameter()[ids] *= 1.5
         encoded, answers = examples(view)
-        conditions = many_conditions(readout)
+        conditions = many_conditions(bank)
         plain, engine = (
             loss_of(view, ids, encoded, answers, conditions, method=method, prediction="vocabulary")
             for method in ("plain", "engine")
@@ -272,9 +272,9 @@ class TestPlain:
 
 class TestRunConditions:
     def test_dataset_says_what_it_holds(self):
-        view, ids, readout = make()
+        view, ids, bank = make()
         encoded, answers = examples(view)
-        rows = table1_conditions(readout, LAYERS, TAU)
+        rows = table1_conditions(bank, LAYERS, TAU)
         found = loss_of(view, ids, encoded, answers, rows)
         assert found.prediction.dims == ("condition", "example")
         assert found.prediction.dtype == np.int32 and found.loss.dtype == np.float32
@@ -285,9 +285,9 @@ class TestRunConditions:
         assert found.loss.attrs["units"] == "nat"
 
     def test_progress_counts_every_pair(self):
-        view, ids, readout = make()
+        view, ids, bank = make()
         encoded, answers = examples(view)
-        rows = table1_conditions(readout, LAYERS, TAU)
+        rows = table1_conditions(bank, LAYERS, TAU)
         for method in ("plain", "engine"):
             seen = []
             loss_of(
@@ -303,9 +303,9 @@ class TestRunConditions:
             assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 
     def test_bad_input_is_refused_in_one_sentence(self):
-        view, ids, readout = make()
+        view, ids, bank = make()
         encoded, answers = examples(view)
-        rows = table1_conditions(readout, LAYERS, TAU)
+        rows = table1_conditions(bank, LAYERS, TAU)
         other = Filter.random(view.d_model + 1, 2, np.random.default_rng(0))
         cases = [
             (dict(method="quick"), "`method` must be one of"),
@@ -333,10 +333,10 @@ class TestRunConditions:
 
 
 class TestConditions:
-    readout = Readout(np.random.default_rng(0).standard_normal((101, 256)), fourier_basis(101))
+    bank = FilterBank(np.random.default_rng(0).standard_normal((101, 256)), fourier_basis(101))
 
     def test_table1_has_the_papers_rows(self):
-        rows = table1_conditions(self.readout, 4, 10)
+        rows = table1_conditions(self.bank, 4, 10)
         assert [(c.modules, c.band) for c in rows] == [
             ("none", "none"),
             ("both", "low"),
@@ -352,21 +352,21 @@ class TestConditions:
         assert rows[1].filters_at(2) == (rows[1].filter, rows[1].filter)
         assert rows[2].filters_at(2) == (rows[2].filter, None)
         assert rows[3].filters_at(2) == (None, rows[3].filter)
-        assert table1_conditions(self.readout, 4, 10, layers=[1])[3].filters_at(2) == (None, None)
+        assert table1_conditions(self.bank, 4, 10, layers=[1])[3].filters_at(2) == (None, None)
 
     def test_tau_and_layers_beyond_the_model_are_refused(self):
         with pytest.raises(UserError, match="tau = 51"):
-            table1_conditions(self.readout, 4, 51)
+            table1_conditions(self.bank, 4, 51)
         for layers in ([4], [-1], []):
             with pytest.raises(UserError, match=r"[Ll]ayer"):
-                table1_conditions(self.readout, 4, 10, layers=layers)
-        narrow = Readout(self.readout.unembedding[:, :60], self.readout.basis)
+                table1_conditions(self.bank, 4, 10, layers=layers)
+        narrow = FilterBank(self.bank.unembedding[:, :60], self.bank.basis)
         with pytest.raises(UserError, match="leave no dimension"):
             table1_conditions(narrow, 4, 10)
 
     def test_subspace_controls_match_in_rank_place_and_are_shared_by_rank(self):
-        rows = table1_conditions(self.readout, 4, 10)
-        controls = control_conditions(rows, self.readout, 20, seed=3)
+        rows = table1_conditions(self.bank, 4, 10)
+        controls = control_conditions(rows, self.bank, 20, seed=3)
         assert len(controls) == 6 * 20 and len({c.name for c in controls}) == 120
         by_name = {row.name: row for row in rows}
         for control in controls:
@@ -378,10 +378,10 @@ class TestConditions:
         assert all(np.linalg.norm(a - b) > 1 for a, b in itertools.combinations(matrices, 2))
 
     def test_draws_depend_on_seed_rank_and_number_only(self):
-        rows = table1_conditions(self.readout, 4, 10)
-        fresh = Readout(self.readout.unembedding, self.readout.basis)
+        rows = table1_conditions(self.bank, 4, 10)
+        fresh = FilterBank(self.bank.unembedding, self.bank.basis)
         few = control_conditions(rows[-1:], fresh, 2, seed=3)
-        many = control_conditions(rows, self.readout, 5, seed=3)
+        many = control_conditions(rows, self.bank, 5, seed=3)
         other = control_conditions(rows[-1:], fresh, 2, seed=4)
         matching = [c for c in many if c.control_of == rows[-1].name]
         assert all(
@@ -390,37 +390,37 @@ class TestConditions:
         assert not np.allclose(few[0].filter.basis, other[0].filter.basis)
 
     def test_component_controls_match_in_size(self):
-        rows = table1_conditions(self.readout, 4, 10)
-        controls = control_conditions(rows, self.readout, 3, seed=0, kind="components")
+        rows = table1_conditions(self.bank, 4, 10)
+        controls = control_conditions(rows, self.bank, 3, seed=0, kind="components")
         sizes = {row.name: len(row.components) for row in rows}
         assert all(len(set(c.components)) == sizes[c.control_of] for c in controls)
         drawn = [c.components for c in controls if c.control_of == "both-low"]
         assert len(set(drawn)) == 3 and 0 not in set(itertools.chain(*drawn))
         with pytest.raises(UserError, match="removes no components"):
-            control_conditions(control_conditions(rows, self.readout, 1, 0), self.readout, 1, 0, "components")
+            control_conditions(control_conditions(rows, self.bank, 1, 0), self.bank, 1, 0, "components")
 
     def test_bad_controls_are_refused(self):
-        rows = table1_conditions(self.readout, 4, 10)
+        rows = table1_conditions(self.bank, 4, 10)
         with pytest.raises(UserError, match="at least 1 draw"):
-            control_conditions(rows, self.readout, 0, seed=0)
+            control_conditions(rows, self.bank, 0, seed=0)
         with pytest.raises(UserError, match="Control 'noise'"):
-            control_conditions(rows, self.readout, 1, seed=0, kind="noise")
+            control_conditions(rows, self.bank, 1, seed=0, kind="noise")
 
     def test_sweeps(self):
-        taus = tau_sweep(self.readout, 4, [5, 10], modules=["both"])
+        taus = tau_sweep(self.bank, 4, [5, 10], modules=["both"])
         assert [(c.value, c.band, len(c.components)) for c in taus] == [
             (5, "low", 4),
             (5, "high", 46),
             (10, "low", 9),
             (10, "high", 41),
         ]
-        periods = period_sweep(self.readout, 4, [2, 2.5, 3.3, 5, 10, 20, 50, 100])
+        periods = period_sweep(self.bank, 4, [2, 2.5, 3.3, 5, 10, 20, 50, 100])
         assert [c.components for c in periods] == [(50,), (40,), (30,), (20,), (10,), (5,), (2,), (1,)]
         with pytest.raises(UserError, match="period 70"):
-            period_sweep(self.readout, 4, [70])
-        only = keep_only_conditions(self.readout, 4, [2, 100])
+            period_sweep(self.bank, 4, [70])
+        only = keep_only_conditions(self.bank, 4, [2, 100])
         assert only[0].components == tuple(range(1, 50)) and only[1].components == tuple(range(2, 51))
-        layers = layer_sweep(self.readout, 4, ["low", "high", {"periods": [10]}], 10)
+        layers = layer_sweep(self.bank, 4, ["low", "high", {"periods": [10]}], 10)
         assert len(layers) == 3 * 4 * 3 and all(c.layers == (c.value,) for c in layers)
         assert len({c.name for c in layers}) == 36
 
@@ -435,7 +435,7 @@ class TestPlan:
     @pytest.mark.parametrize("states", [1, 5, 1000])
     def test_every_condition_goes_through_its_own_filters(self, parallel, states):
         """Follow a plan with histories in place of numbers."""
-        basis = TestConditions.readout
+        basis = TestConditions.bank
         conditions = many_conditions(basis, 3)
         found = {}
         for plan in plans(conditions, 3, parallel, states):
@@ -459,7 +459,7 @@ class TestPlan:
             assert found[number] == wanted
 
     def test_states_that_share_a_filter_stand_together(self):
-        rows = table1_conditions(TestConditions.readout, 3, 10)
+        rows = table1_conditions(TestConditions.bank, 3, 10)
         for parallel in (False, True):
             (plan,) = plans(rows, 3, parallel, 100)
             for split in plan.splits:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import xarray as xr
-from fourier_addition.ablation.conditions import Readout, control_conditions, table1_conditions
+from fourier_addition.ablation.conditions import FilterBank, control_conditions, table1_conditions
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.sensitivity import (
     Examples,
@@ -90,7 +90,7 @@ class TestTable1:
     def test_rows_and_columns(self):
         table = table1(made_up(), **SETTINGS)
         assert tuple(table.columns) == COLUMNS
-        assert table["module"].tolist() == ["none", "both"] and table["removed"].tolist() == ["none", "low"]
+        assert table["module"].tolist() == ["none", "both"] and table["band"].tolist() == ["none", "low"]
         assert table["accuracy"].tolist() == [1.0, 0.5] and table["loss"].tolist() == [1.0, 2.0]
         assert table["accuracy_low"][1] < 0.5 < table["accuracy_high"][1]
         assert table["examples"].tolist() == [50, 50]
@@ -170,7 +170,7 @@ def paper_table(**accuracy):
         "mlp_high": 0.9810,
     } | accuracy
     rows = [(*name.split("_"), value, np.nan) for name, value in cells.items()]
-    return pd.DataFrame(rows, columns=["module", "removed", "accuracy", "control_accuracy_mean"])
+    return pd.DataFrame(rows, columns=["module", "band", "accuracy", "control_accuracy_mean"])
 
 
 THRESHOLDS = {"unharmed": 0.05, "harmed": 0.1}
@@ -231,13 +231,13 @@ class TestSensitivity:
             weights = view.unembedding(given.number_ids).numpy()
             if reading.norm == "folded":
                 weights = weights * view.final_norm_gain().numpy()
-            readout = Readout(weights, fourier_basis(21, reading.basis))
-            rows = table1_conditions(readout, 2, 4, reading.cut)
+            bank = FilterBank(weights, fourier_basis(21, reading.basis))
+            rows = table1_conditions(bank, 2, 4, reading.cut)
             alone = run_conditions(
                 view,
                 given.encoded,
                 given.number_ids,
-                rows + control_conditions(rows, readout, 2, seed=0),
+                rows + control_conditions(rows, bank, 2, seed=0),
                 answers=given.answers,
                 batch_size=4,
                 positions=reading.positions,

@@ -18,8 +18,8 @@ import zarr
 from fourier_addition import models
 from fourier_addition.capture import dataset
 from fourier_addition.capture import store as layout
-from fourier_addition.capture.dataset import open_capture, read_readout
-from fourier_addition.capture.number_rows import write_readout
+from fourier_addition.capture.dataset import open_capture, read_number_rows
+from fourier_addition.capture.number_rows import write_number_rows
 from fourier_addition.capture.record import capture, running_example
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import content_digest, content_files
@@ -441,7 +441,7 @@ def test_stores_that_do_not_belong_together(view, store, tmp_path):
         open_capture([])
 
 
-@pytest.mark.parametrize("norm", ["none", "gain"])
+@pytest.mark.parametrize("norm", ["raw", "folded"])
 def test_running_example_splits_the_logits_into_parts(view, norm):
     ids = number_ids(view.tokenizer, LARGEST)
     prompt = TEMPLATES[0].format(a=5, b=9)
@@ -459,7 +459,7 @@ def test_running_example_splits_the_logits_into_parts(view, norm):
         logits = view.model(torch.tensor([tokens.ids])).logits[0, -1, ids]
         last = view.final_hidden(torch.tensor([tokens.ids]), tokens.position)[0]
     np.testing.assert_allclose(wide.loc["final", -1], logits, rtol=1e-4, atol=1e-5)
-    if norm == "gain":
+    if norm == "folded":
         # the final norm divides by the deviation of the centred state and adds its bias
         norm_module = view.final_norm
         shift = (norm_module.bias - last.mean() * norm_module.weight / last.std(correction=0)).detach()
@@ -482,7 +482,7 @@ def test_running_example_of_a_masked_model():
         logits = view.model(torch.tensor([tokens.ids])).logits[0, tokens.position, ids]
     final = table[table.module == "final"]
     np.testing.assert_allclose(final.logit, logits, rtol=1e-4, atol=1e-5)
-    folded = running_example(view, TEMPLATES[0].format(a=5, b=9), ids, norm="gain")
+    folded = running_example(view, TEMPLATES[0].format(a=5, b=9), ids, norm="folded")
     assert np.array_equal(folded[folded.module == "final"].logit, final.logit)
     states = folded[(folded.module == "residual") & (folded.layer == view.n_layers)].logit
     with torch.no_grad():
@@ -496,10 +496,10 @@ def test_running_example_of_a_masked_model():
 def test_readout_round_trip(family, tmp_path):
     view = tiny_model(family, largest=LARGEST)
     ids = number_ids(view.tokenizer, LARGEST)
-    arrays = write_readout(view, ids, tmp_path / "r.zarr", attributes={"run": "tiny"})
+    arrays = write_number_rows(view, ids, tmp_path / "r.zarr", attributes={"run": "tiny"})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        data = read_readout(tmp_path / "r.zarr")
+        data = read_number_rows(tmp_path / "r.zarr")
     assert np.array_equal(data.unembedding, view.unembedding(ids))
     assert np.array_equal(data.input_embedding, view.input_embedding(ids))
     assert np.array_equal(data.folded_unembedding, view.folded_unembedding(ids))
@@ -521,9 +521,9 @@ def test_readout_round_trip(family, tmp_path):
 
 def test_paths_that_are_no_readout(store, tmp_path):
     with pytest.raises(UserError, match=r"absent\.zarr"):
-        read_readout(tmp_path / "absent.zarr")
+        read_number_rows(tmp_path / "absent.zarr")
     with pytest.raises(UserError, match="has no unembedding"):
-        read_readout(store[0])
+        read_number_rows(store[0])
 
 
 def test_module_names_are_those_of_the_models():

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 from fourier_addition.errors import UserError
-from fourier_addition.pipeline.config import instances, tau_of, validated
+from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.config_page import document
 from fourier_addition.pipeline.figures import FAMILIES, NEEDS, PAPER, views
+from fourier_addition.pipeline.names import instances, tau_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name != "schema.yaml")
@@ -128,3 +129,10 @@ def test_every_kind_of_figure_has_a_family_and_needs():
     for family in set(FAMILIES.values()):
         assert (ROOT / "workflow" / "scripts" / f"figure_{family}.py").is_file()
         assert (ROOT / "workflow" / "report" / f"{family}.rst").is_file()
+
+
+@pytest.mark.parametrize(("value", "now"), [("none", "raw"), ("gain", "folded")])
+def test_a_value_of_an_earlier_release_names_the_new_one(default, value, now):
+    default["analysis"] = {"norm": value}
+    with pytest.raises(UserError, match=rf"`analysis\.norm` is '{value}', which is called `{now}` now\."):
+        validated(default)

@@ -167,14 +167,14 @@ def test_damaged_results_become_no_figure(study, undisturbed, hub, tmp_path):
     for path in (CHUNK, f"{TUNED}/checkpoint/{WEIGHTS}", f"results/models/fetched/{WEIGHTS}"):
         assert len([problem for problem in problems if str(study / path) in problem]) == 1
     # No size or time of a file inside a folder tells Snakemake that anything has changed.
-    rules = ["spectra", "lens", "ablate", "readout_model"]
-    readout = "results/embeddings/fetched/readout.json"
+    rules = ["spectra", "lens", "ablate", "number_rows_of_model"]
+    readout = "results/embeddings/fetched/number-rows.json"
     found = faults.sentences(snakemake(study, "all", readout, "--cores", "2", "--forcerun", *rules, expect=1))
     said = dict(found)
     assert sorted(rule for rule, _ in found) == sorted(rules)
     assert CHUNK in said["spectra"] and CHUNK in said["lens"]
     assert f"{TUNED}/checkpoint/{WEIGHTS}" in said["ablate"]
-    assert f"results/models/fetched/{WEIGHTS}" in said["readout_model"]
+    assert f"results/models/fetched/{WEIGHTS}" in said["number_rows_of_model"]
     assert (
         not (study / f"{TUNED}/spectra.parquet").exists() and not (study / f"{TUNED}/lens.parquet").exists()
     )

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
-def readout(size, width, seed=0):
+def unembedding_of(size, width, seed=0):
     return np.random.default_rng(seed).standard_normal((size, width)).astype(np.float32)
 
 
@@ -109,7 +109,7 @@ class TestRemovalBasis:
     def test_ranks_of_gpt2_xl(self, kind):
         """49 low components of two rows; 210 high ones of two rows and period 2 of one."""
         basis = fourier_basis(521, kind)
-        weights = readout(521, 1600)
+        weights = unembedding_of(521, 1600)
         low, high = (components_of(band, basis, 50) for band in ("low", "high"))
         assert removal_basis(weights, basis, low).shape == (1600, 98)
         assert removal_basis(weights, basis, high).shape == (1600, 421)
@@ -125,20 +125,20 @@ class TestRemovalBasis:
         noisy[row] = np.sqrt(2 / 20) * np.sin(np.pi * np.arange(21))
         assert 0 < np.abs(noisy[row]).max() < 1e-14
         basis = type(basis)(basis.kind, noisy, basis.row_component, basis.row_function, basis.base_period)
-        assert removal_basis(readout(21, 64), basis, [9, 10]).shape[1] == 3
+        assert removal_basis(unembedding_of(21, 64), basis, [9, 10]).shape[1] == 3
 
     def test_filter_without_dimensions_left_is_refused(self):
         basis = fourier_basis(21)
         with pytest.raises(UserError, match="leave no dimension of a residual stream of 16"):
-            removal_basis(readout(21, 16), basis, basis.components)
-        assert removal_basis(readout(21, 20), basis, basis.components).shape == (20, 19)
+            removal_basis(unembedding_of(21, 16), basis, basis.components)
+        assert removal_basis(unembedding_of(21, 20), basis, basis.components).shape == (20, 19)
 
     def test_nothing_to_remove_and_too_few_numbers_are_refused(self):
         basis = fourier_basis(21)
         with pytest.raises(UserError, match="at least one"):
-            removal_basis(readout(21, 64), basis, [])
+            removal_basis(unembedding_of(21, 64), basis, [])
         with pytest.raises(UserError, match="too short"):
-            removal_basis(readout(20, 64), basis, [1])
+            removal_basis(unembedding_of(20, 64), basis, [1])
 
 
 @st.composite

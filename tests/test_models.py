@@ -252,7 +252,7 @@ def test_number_logits_are_the_rows_of_the_full_logits(views, family):
 
 
 @pytest.mark.parametrize("family", EVERY)
-def test_readout_parts_rebuild_the_number_logits(views, family):
+def test_number_rows_rebuild_the_number_logits(views, family):
     view = views(family)
     ids = np.array(number_ids(view.tokenizer, LARGEST))
     _, residual = record(view, batch_of(view))

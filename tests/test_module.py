@@ -86,7 +86,7 @@ def test_a_prefix_moves_results_and_logs_and_changes_no_number(outer):
     plain, moved = folder / "results/figures/spectrum.csv", folder / "study/results/figures/spectrum.csv"
     assert plain.read_bytes() == moved.read_bytes()
     assert (folder / "study/logs/figures/spectrum.log").is_file()
-    assert (folder / "study/results/embeddings/mine/readout.json").is_file()
+    assert (folder / "study/results/embeddings/mine/number-rows.json").is_file()
 
 
 def test_nothing_reruns_but_what_an_edit_reaches(outer):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import yaml
 from fourier_addition.fourier import fourier_basis
-from fourier_addition.pipeline.config import instances, prompted, task_of, tau_of, validated
+from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.figures import PAPER, views
+from fourier_addition.pipeline.names import instances, prompted, task_of, tau_of
 from fourier_addition.tasks import pairs
 from study import ROOT
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from fourier_addition.ablation.conditions import Readout
+from fourier_addition.ablation.conditions import FilterBank
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.statistics import summary_with_controls
 from fourier_addition.ablation.study import study_conditions, study_predictions
 from fourier_addition.analysis.lens import lens_accuracy, predictions
 from fourier_addition.analysis.module_spectra import example_spectra, final_waves, module_spectra
 from fourier_addition.analysis.prompted import answer_summary, answer_table, parsed_number, prompted_examples
-from fourier_addition.capture.dataset import open_capture, read_readout
-from fourier_addition.capture.number_rows import write_readout
+from fourier_addition.capture.dataset import open_capture, read_number_rows
+from fourier_addition.capture.number_rows import write_number_rows
 from fourier_addition.capture.record import capture, running_example
 from fourier_addition.fourier import fourier_basis, spectrum
 from fourier_addition.models import FAMILIES, greedy_texts
@@ -21,7 +21,7 @@ from tiny import number_ids, tiny_model
 LARGEST = 20
 ANALYSIS = {
     "basis": "paper",
-    "norm": "none",
+    "norm": "raw",
     "average": "mean",
     "seed": 0,
     "null_draws": 20,
@@ -64,8 +64,14 @@ def pipeline(request, examples, tmp_path_factory):
         block=8,
         shared_prefix=1,
     )
-    write_readout(view, ids, folder / "readout")
-    return view, ids, prompts, open_capture(folder / "capture").load(), read_readout(folder / "readout")
+    write_number_rows(view, ids, folder / "number-rows")
+    return (
+        view,
+        ids,
+        prompts,
+        open_capture(folder / "capture").load(),
+        read_number_rows(folder / "number-rows"),
+    )
 
 
 def own_logits(view, prompts):
@@ -89,12 +95,12 @@ def test_captured_logits_are_the_models_own(pipeline, examples):
 
 
 def test_spectra_are_those_of_the_module_logits(pipeline):
-    view, _, _, captured, readout = pipeline
-    table = module_spectra(captured, readout, ANALYSIS)
+    view, _, _, captured, number_rows = pipeline
+    table = module_spectra(captured, number_rows, ANALYSIS)
     basis = fourier_basis(LARGEST + 1, "paper")
     assert len(table) == 2 * view.n_layers * basis.n_components
     outputs = captured["module_output"].sel(module="mlp", layer=1).values.astype(np.float64)
-    expected = spectrum(outputs @ readout["unembedding"].values.T.astype(np.float64), basis).mean(axis=0)
+    expected = spectrum(outputs @ number_rows["unembedding"].values.T.astype(np.float64), basis).mean(axis=0)
     rows = table[(table["module"] == "mlp") & (table["layer"] == 1)]
     np.testing.assert_allclose(rows["magnitude"], expected, rtol=1e-6)
 
@@ -109,10 +115,15 @@ def test_the_running_example_agrees_with_the_capture(pipeline):
 
 
 def test_filters_start_from_the_captured_predictions_and_change_logits(pipeline, examples):
-    view, ids, prompts, captured, readout = pipeline
+    view, ids, prompts, captured, number_rows = pipeline
     basis = fourier_basis(LARGEST + 1, "paper")
     conditions = study_conditions(
-        Readout(readout["unembedding"].values, basis), view.n_layers, SETTINGS, tau=4, cut="component", seed=0
+        FilterBank(number_rows["unembedding"].values, basis),
+        view.n_layers,
+        SETTINGS,
+        tau=4,
+        cut="component",
+        seed=0,
     )
     outcomes = run_conditions(
         view,

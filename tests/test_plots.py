@@ -168,7 +168,7 @@ def filter_table(control=True):
         ("attention", "high", 0.7836),
         ("mlp", "high", 0.981),
     ]
-    table = pd.DataFrame(rows, columns=["module", "removed", "accuracy"])
+    table = pd.DataFrame(rows, columns=["module", "band", "accuracy"])
     table["low"] = (table["accuracy"] - 0.02).clip(0, 1)
     table["high"] = (table["accuracy"] + 0.02).clip(0, 1)
     if control:
@@ -180,9 +180,9 @@ def filter_table(control=True):
 
 def tau_table():
     rows = itertools.product(("attention", "mlp", "both"), ("low", "high"), (2, 5, 10, 20, 40))
-    table = pd.DataFrame(rows, columns=["module", "removed", "tau"])
+    table = pd.DataFrame(rows, columns=["module", "band", "tau"])
     share = table["tau"] / 40
-    table["accuracy"] = np.where(table["removed"] == "low", 1 - 0.9 * share, share)
+    table["accuracy"] = np.where(table["band"] == "low", 1 - 0.9 * share, share)
     return table.assign(control_low=0.6, control_mean=0.7, control_high=0.8)
 
 
@@ -748,7 +748,7 @@ def test_tau_has_a_panel_for_each_band_and_module():
     )
     ax = figure.axes[0]
     curve = next(line for line in ax.lines if line.get_marker() == "o")
-    own = tau_table().query("module == 'mlp' and removed == 'low'")
+    own = tau_table().query("module == 'mlp' and band == 'low'")
     np.testing.assert_allclose(curve.get_ydata(), 100 * own["accuracy"])
     band = ax.collections[0].get_paths()[0].get_extents()
     assert (band.y0, band.y1) == pytest.approx((60, 80))

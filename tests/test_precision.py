@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fourier_addition.ablation.conditions import Readout
+from fourier_addition.ablation.conditions import FilterBank
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.statistics import summary_with_controls
 from fourier_addition.ablation.study import study_conditions
 from fourier_addition.analysis.module_spectra import module_spectra
-from fourier_addition.capture.dataset import open_capture, read_readout
-from fourier_addition.capture.number_rows import write_readout
+from fourier_addition.capture.dataset import open_capture, read_number_rows
+from fourier_addition.capture.number_rows import write_number_rows
 from fourier_addition.capture.record import capture
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
@@ -23,7 +23,7 @@ from tiny import number_ids, tiny_model
 LARGEST = 40
 ANALYSIS = {
     "basis": "paper",
-    "norm": "none",
+    "norm": "raw",
     "average": "mean",
     "seed": 0,
     "null_draws": 40,
@@ -84,11 +84,11 @@ def study(directory, examples, folder, **weights):
     capture(
         view, rows["prompt"].tolist(), rows[["a", "b", "answer"]], ids, folder / "c", batch_size=32, block=512
     )
-    write_readout(view, ids, folder / "r")
+    write_number_rows(view, ids, folder / "r")
     captured = open_capture(folder / "c")
-    spectra = module_spectra(captured, read_readout(folder / "r"), ANALYSIS)
-    readout = Readout(view.unembedding(ids).numpy(), fourier_basis(LARGEST + 1, "paper"))
-    conditions = study_conditions(readout, view.n_layers, SETTINGS, tau=5, cut="component", seed=0)
+    spectra = module_spectra(captured, read_number_rows(folder / "r"), ANALYSIS)
+    bank = FilterBank(view.unembedding(ids).numpy(), fourier_basis(LARGEST + 1, "paper"))
+    conditions = study_conditions(bank, view.n_layers, SETTINGS, tau=5, cut="component", seed=0)
     outcomes = run_conditions(
         view,
         view.encode(rows["prompt"].tolist()),

@@ -15,7 +15,7 @@ from study import ROOT, finished, planned, replace, snakemake
 FIGURES = {"figure_spectrum", "figure_waves", "figure_errors"}
 SPECTRA = {"spectra", "figure_spectrum", "figure_waves"}
 ABLATION = {"ablate", "figure_errors", "table"}
-AFTER_TRAINING = {"capture", "readout_run", *SPECTRA, *ABLATION}
+AFTER_TRAINING = {"capture", "number_rows_of_run", *SPECTRA, *ABLATION}
 TRAINING = {"train", *AFTER_TRAINING}
 EVERYTHING = {"pretrain_model", "dataset", *TRAINING}
 
@@ -84,7 +84,17 @@ class TestNothing:
         assert planned(editing) == set()
 
     def test_code_that_only_reads_configuration_or_reports(self, editing):
-        for name in ("config.py", "paths.py", "figures.py", "job.py", "code_digest.py", "verify.py"):
+        for name in (
+            "config.py",
+            "paths.py",
+            "shards.py",
+            "config_checks.py",
+            "names.py",
+            "figures.py",
+            "job.py",
+            "code_digest.py",
+            "verify.py",
+        ):
             path = editing / "workflow/scripts/fourier_addition/pipeline" / name
             path.write_text(path.read_text() + "\n\nNEW = 1\n")
         assert planned(editing) == set()
@@ -143,10 +153,10 @@ CODE = {
     "ablation/conditions.py": ABLATION,
     "tables.py": {"table"},
     "analysis/module_spectra.py": SPECTRA,
-    "capture/record.py": {"capture", "readout_run", *SPECTRA},
-    "capture/store.py": {"capture", "readout_run", *SPECTRA},
+    "capture/record.py": {"capture", "number_rows_of_run", *SPECTRA},
+    "capture/store.py": {"capture", "number_rows_of_run", *SPECTRA},
     "capture/dataset.py": SPECTRA,
-    "models/recording.py": {"capture", "readout_run", *SPECTRA},
+    "models/recording.py": {"capture", "number_rows_of_run", *SPECTRA},
     "training/start.py": TRAINING,
     "pipeline/device.py": EVERYTHING - {"dataset"},
     "files/whole.py": EVERYTHING,
@@ -175,7 +185,7 @@ FINETUNED, SCRATCH = ("runs", "mini.finetuned"), ("runs", "mini.scratch")
 VALUES = [
     (("tasks", "addition-8", "templates"), ["Calculate {a} + {b}."], {"dataset", *TRAINING}),
     (("tasks", "addition-8", "seed"), 1, {"dataset", *TRAINING}),
-    (("tasks", "addition-8", "running_example"), [2, 5], {"readout_run", *SPECTRA}),
+    (("tasks", "addition-8", "running_example"), [2, 5], {"number_rows_of_run", *SPECTRA}),
     (("pretraining", "numerals", "steps"), 21, EVERYTHING - {"dataset"}),
     (("models", "mini", "architecture", "inner"), 32, EVERYTHING - {"dataset"}),
     ((*FINETUNED, "epochs"), 3, TRAINING),
@@ -186,7 +196,7 @@ VALUES = [
     (("analysis", "tau"), 3, ABLATION),
     (("analysis", "null_draws"), 21, SPECTRA),
     (("analysis", "average"), "rms", SPECTRA),
-    (("analysis", "norm"), "gain", {"readout_run", *SPECTRA, *ABLATION}),
+    (("analysis", "norm"), "folded", {"number_rows_of_run", *SPECTRA, *ABLATION}),
     (("analysis", "clusters"), 5, set()),
     (("ablations", "draws"), 4, ABLATION),
     (("ablations", "unharmed"), 0.1, set()),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from fourier_addition.ablation.conditions import Readout
+from fourier_addition.ablation.conditions import FilterBank
 from fourier_addition.ablation.outcomes import read_outcomes, write_outcomes
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.study import shard_rows, study_conditions
@@ -13,7 +13,7 @@ from fourier_addition.files.manifests import read_manifest
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models import Encoded
 from fourier_addition.pipeline.config import validated
-from fourier_addition.pipeline.paths import ablation_shards
+from fourier_addition.pipeline.shards import of_ablation as ablation_shards
 from fourier_addition.tasks import Task, dataset, in_digit_range, of_split
 from study import copy_of_the_tree, planned, replace, snakemake
 from tiny import tiny_model
@@ -72,9 +72,9 @@ def outcomes(tmp_path_factory):
     a = np.arange(12) % 9
     prompts = [f"Total of {n} and {n}. Answer:" if n % 2 else f"Calculate {n} + {n}. Answer:" for n in a]
     ids = view.tokenizer.convert_tokens_to_ids([str(n) for n in range(21)])
-    readout = Readout(view.unembedding(ids).numpy(), fourier_basis(21, "paper"))
+    bank = FilterBank(view.unembedding(ids).numpy(), fourier_basis(21, "paper"))
     settings = {"draws": 2, "taus": [0.5], "periods": [2, 5], "period_tolerance": 0.05, "layers": False}
-    conditions = study_conditions(readout, view.n_layers, settings, tau=2, cut="component", seed=0)
+    conditions = study_conditions(bank, view.n_layers, settings, tau=2, cut="component", seed=0)
     encoded = view.encode(prompts)
 
     def run(rows):

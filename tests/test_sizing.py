@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from fourier_addition.ablation.conditions import Readout
+from fourier_addition.ablation.conditions import FilterBank
 from fourier_addition.ablation.study import study_conditions
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
@@ -94,8 +94,8 @@ def test_examples_and_tokens_bound_the_data_set(paper):
 def test_conditions_are_bounded_tightly(micro, changes):
     config = {**micro, "ablations": {**micro["ablations"], **changes}}
     unembedding = np.random.default_rng(0).standard_normal((17, 48))
-    readout = Readout(unembedding, fourier_basis(17, "paper"))
-    conditions = study_conditions(readout, 2, config["ablations"], tau=2, cut="component", seed=0)
+    bank = FilterBank(unembedding, fourier_basis(17, "paper"))
+    conditions = study_conditions(bank, 2, config["ablations"], tau=2, cut="component", seed=0)
     count, filters = condition_counts(config, 2)
     distinct = len({id(c.filter) for c in conditions if c.filter is not None})
     assert len(conditions) <= count <= 1.6 * len(conditions)

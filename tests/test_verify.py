@@ -13,7 +13,7 @@ from fourier_addition.pipeline.verify import verify
 @pytest.fixture()
 def results(tmp_path):
     """A Zarr store, a checkpoint and a model with their manifests, and a result that is plain JSON."""
-    for place in ("runs/a.seed0/readout.zarr", "runs/a.seed0/checkpoint", "models/org.name"):
+    for place in ("runs/a.seed0/number-rows.zarr", "runs/a.seed0/checkpoint", "models/org.name"):
         folder = tmp_path / place
         (folder / "c").mkdir(parents=True)
         (folder / ("zarr.json" if place.endswith("zarr") else "config.json")).write_text("{}")
@@ -28,7 +28,7 @@ def test_results_as_they_were_written(results):
     assert verify(results) == (3, [])
 
 
-STORES = ("runs/a.seed0/readout.zarr", "runs/a.seed0/checkpoint", "models/org.name")
+STORES = ("runs/a.seed0/number-rows.zarr", "runs/a.seed0/checkpoint", "models/org.name")
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -70,9 +70,9 @@ def test_a_manifest_cut_short(results):
 
 
 def test_what_a_killed_job_left(results):
-    (results / "runs/a.seed0/.readout.zarr.partial").mkdir()
+    (results / "runs/a.seed0/.number-rows.zarr.partial").mkdir()
     (problem,) = verify(results)[1]
-    assert ".readout.zarr.partial" in problem and "killed" in problem
+    assert ".number-rows.zarr.partial" in problem and "killed" in problem
 
 
 def test_the_command(results):

@@ -30,7 +30,7 @@ def test_an_empty_plan():
     [
         ([{"epochs": 2}], {"run": {"epochs": 3}}, ["the configuration value `epochs` changed from 2 to 3"]),
         ([16, 0], {"tau": 17, "seed": 0}, ["the configuration value `tau` changed from 16 to 17"]),
-        (["none"], {"norm": "gain"}, ["the configuration value `norm` changed from none to gain"]),
+        (["raw"], {"norm": "folded"}, ["the configuration value `norm` changed from raw to folded"]),
         ([{"a": 1}], {"run": {"a": 1, "label": "x"}}, ["the configuration value `label` was set to x"]),
         (
             [{"a": 1, "clip": 2}],
@@ -38,9 +38,9 @@ def test_an_empty_plan():
             ["the configuration value `clip` is no longer set; it was 2"],
         ),
         (
-            [{"grid": {"norm": ["none"]}}],
-            {"settings": {"grid": {"norm": ["gain"]}}},
-            ["the configuration value `grid.norm` changed from ['none'] to ['gain']"],
+            [{"grid": {"norm": ["raw"]}}],
+            {"settings": {"grid": {"norm": ["folded"]}}},
+            ["the configuration value `grid.norm` changed from ['raw'] to ['folded']"],
         ),
         ([(0, 5)], {"span": (0, 9)}, ["the value `span` changed from (0, 5) to (0, 9)"]),
         ([{"a": 1}, 3], {"run": {"a": 1}, "tau": 3}, []),

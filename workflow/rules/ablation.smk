@@ -1,14 +1,14 @@
 # Causal filters: table 1, controls, sweeps, and the readings of the paper's open points.
 rule ablate:
     input:
-        checkpoint=layout.run("{run}", "checkpoint.json"),
+        checkpoint=paths.run("{run}", "checkpoint.json"),
         weights=checkpoint_of,
         dataset=prompts_of,
     output:
-        store=directory(layout.run("{run}", "ablation/{range}/outcomes.zarr")),
-        manifest=layout.run("{run}", "ablation/{range}/outcomes.json"),
-        summary=layout.run("{run}", "ablation/{range}/summary.parquet"),
-        predictions=layout.run("{run}", "ablation/{range}/predictions.parquet"),
+        store=directory(paths.run("{run}", "ablation/{range}/outcomes.zarr")),
+        manifest=paths.run("{run}", "ablation/{range}/outcomes.json"),
+        summary=paths.run("{run}", "ablation/{range}/summary.parquet"),
+        predictions=paths.run("{run}", "ablation/{range}/predictions.parquet"),
     log:
         "logs/runs/{run}/ablate-{range}.log",
     wildcard_constraints:
@@ -44,8 +44,8 @@ if config["ablations"]["shard"]:
 
     use rule ablate as ablate_shard with:
         output:
-            store=directory(layout.run("{run}", "ablation/{range}/shards/{shard}.zarr")),
-            manifest=layout.run("{run}", "ablation/{range}/shards/{shard}.json"),
+            store=directory(paths.run("{run}", "ablation/{range}/shards/{shard}.zarr")),
+            manifest=paths.run("{run}", "ablation/{range}/shards/{shard}.json"),
         log:
             "logs/runs/{run}/ablate-{range}-{shard}.log",
         resources:
@@ -64,14 +64,14 @@ if config["ablations"]["shard"]:
     rule join_ablation:
         input:
             shards=lambda wildcards: [
-                layout.run(
+                paths.run(
                     wildcards.run, f"ablation/{wildcards.range}/shards/{shard}.json"
                 )
                 for shard in range(ablation_shards(wildcards))
             ],
             stores=lambda wildcards: stored(
                 *(
-                    layout.run(
+                    paths.run(
                         wildcards.run,
                         f"ablation/{wildcards.range}/shards/{shard}.zarr",
                     )
@@ -80,10 +80,10 @@ if config["ablations"]["shard"]:
             ),
             dataset=prompts_of,
         output:
-            store=directory(layout.run("{run}", "ablation/{range}/outcomes.zarr")),
-            manifest=layout.run("{run}", "ablation/{range}/outcomes.json"),
-            summary=layout.run("{run}", "ablation/{range}/summary.parquet"),
-            predictions=layout.run("{run}", "ablation/{range}/predictions.parquet"),
+            store=directory(paths.run("{run}", "ablation/{range}/outcomes.zarr")),
+            manifest=paths.run("{run}", "ablation/{range}/outcomes.json"),
+            summary=paths.run("{run}", "ablation/{range}/summary.parquet"),
+            predictions=paths.run("{run}", "ablation/{range}/predictions.parquet"),
         log:
             "logs/runs/{run}/join-{range}.log",
         wildcard_constraints:
@@ -105,12 +105,12 @@ if config["ablations"]["shard"]:
 
 rule sensitivity:
     input:
-        checkpoint=layout.run("{run}", "checkpoint.json"),
+        checkpoint=paths.run("{run}", "checkpoint.json"),
         weights=checkpoint_of,
-        dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
+        dataset=lambda wildcards: paths.dataset(run_of(wildcards)["task"]),
     output:
-        tables=layout.run("{run}", "ablation/readings.parquet"),
-        conclusions=layout.run("{run}", "ablation/conclusions.parquet"),
+        tables=paths.run("{run}", "ablation/readings.parquet"),
+        conclusions=paths.run("{run}", "ablation/conclusions.parquet"),
     log:
         "logs/runs/{run}/sensitivity.log",
     conda:

@@ -3,12 +3,12 @@
 
 rule query_api:
     input:
-        dataset=lambda wildcards: layout.dataset(
+        dataset=lambda wildcards: paths.dataset(
             config["api_runs"][wildcards.api_run]["task"]
         ),
     output:
-        predictions=layout.api_run("{api_run}", "predictions.parquet"),
-        accuracy=layout.api_run("{api_run}", "accuracy.json"),
+        predictions=paths.api_run("{api_run}", "predictions.parquet"),
+        accuracy=paths.api_run("{api_run}", "accuracy.json"),
     log:
         "logs/api/{api_run}.log",
     wildcard_constraints:

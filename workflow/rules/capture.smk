@@ -3,14 +3,14 @@
 
 rule capture:
     input:
-        checkpoint=layout.run("{run}", "checkpoint.json"),
+        checkpoint=paths.run("{run}", "checkpoint.json"),
         weights=checkpoint_of,
         dataset=prompts_of,
     output:
         store=directory(
-            layout.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.zarr")
+            paths.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.zarr")
         ),
-        manifest=layout.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.json"),
+        manifest=paths.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.json"),
     log:
         "logs/runs/{run}/capture-{shard}.log",
     conda:
@@ -27,64 +27,64 @@ rule capture:
         capture=config["capture"],
         # Solved examples are the same before all prompts of a prompted run: they are passed once.
         shared_prefix=lambda wildcards: int(wildcards.run in PROMPTED),
-        examples=lambda wildcards: layout.shards(config, run_of(wildcards)["task"])[
-            int(wildcards.shard)
-        ],
+        examples=lambda wildcards: shards.of_capture(
+            config, run_of(wildcards)["task"]
+        )[int(wildcards.shard)],
     script:
         "../scripts/capture.py"
 
 
-rule readout_run:
+rule number_rows_of_run:
     input:
         unpack(shots_of),
-        checkpoint=layout.run("{run}", "checkpoint.json"),
+        checkpoint=paths.run("{run}", "checkpoint.json"),
         weights=checkpoint_of,
     output:
-        store=directory(layout.run("{run}", "readout.zarr")),
-        manifest=layout.run("{run}", "readout.json"),
-        example=layout.run("{run}", "example.parquet"),
+        store=directory(paths.run("{run}", "number-rows.zarr")),
+        manifest=paths.run("{run}", "number-rows.json"),
+        example=paths.run("{run}", "example.parquet"),
     log:
-        "logs/runs/{run}/readout.log",
+        "logs/runs/{run}/number-rows.log",
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=sized("readout_run", "gpu"),
-        gpu_mem_mb=sized("readout_run", "gpu_mem_mb"),
-        mem_mb=growing(sized("readout_run", "mem_mb")),
-        runtime=sized("readout_run", "runtime"),
+        gpu=sized("number_rows_of_run", "gpu"),
+        gpu_mem_mb=sized("number_rows_of_run", "gpu_mem_mb"),
+        mem_mb=growing(sized("number_rows_of_run", "mem_mb")),
+        runtime=sized("number_rows_of_run", "runtime"),
     params:
-        code=digest("readout_run.py"),
+        code=digest("number_rows_of_run.py"),
         weights=weights_of,
         numbers=number_params,
         task=lambda wildcards: config["tasks"][run_of(wildcards)["task"]],
         task_name=lambda wildcards: run_of(wildcards)["task"],
         norm=config["analysis"]["norm"],
     script:
-        "../scripts/readout_run.py"
+        "../scripts/number_rows_of_run.py"
 
 
-rule readout_model:
+rule number_rows_of_model:
     input:
-        model=layout.model("{model}") + ".json",
-        weights=stored(layout.model("{model}")),
+        model=paths.model("{model}") + ".json",
+        weights=stored(paths.model("{model}")),
     output:
-        store=directory(layout.embedding("{model}", "readout.zarr")),
-        manifest=layout.embedding("{model}", "readout.json"),
+        store=directory(paths.embedding("{model}", "number-rows.zarr")),
+        manifest=paths.embedding("{model}", "number-rows.json"),
     log:
-        "logs/embeddings/{model}/readout.log",
+        "logs/embeddings/{model}/number-rows.log",
     conda:
         "../../envs/torch.yaml"
     resources:
-        gpu=sized("readout_model", "gpu"),
-        gpu_mem_mb=sized("readout_model", "gpu_mem_mb"),
-        mem_mb=growing(sized("readout_model", "mem_mb")),
-        runtime=sized("readout_model", "runtime"),
+        gpu=sized("number_rows_of_model", "gpu"),
+        gpu_mem_mb=sized("number_rows_of_model", "gpu_mem_mb"),
+        mem_mb=growing(sized("number_rows_of_model", "mem_mb")),
+        runtime=sized("number_rows_of_model", "runtime"),
     params:
-        code=digest("readout_model.py"),
+        code=digest("number_rows_of_model.py"),
         weights=weights_of,
         numbers=lambda wildcards: {
             key: config["embeddings"][wildcards.model][key]
             for key in ("numbers", "answer")
         },
     script:
-        "../scripts/readout_model.py"
+        "../scripts/number_rows_of_model.py"

@@ -18,15 +18,15 @@ if not SCRIPTS.is_dir():
     )
 sys.path.insert(0, str(SCRIPTS))
 
-from fourier_addition.pipeline import paths as layout
+from fourier_addition.pipeline import paths, shards
 from fourier_addition.pipeline.claim_inputs import claim_files, claim_labels, claim_runs
-from fourier_addition.pipeline.config import (
+from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.names import (
     instance,
     instances,
     prompted,
     task_of,
     tau_of,
-    validated,
 )
 from fourier_addition.pipeline.code_digest import code_digest
 from fourier_addition.errors import UserError
@@ -130,12 +130,10 @@ def task_numbers(wildcards):
 def final_output():
     """Every figure and table of the configuration."""
     files = [
-        layout.figure(name, suffix)
-        for name in VIEWS
-        for suffix in ("pdf", "png", "csv")
+        paths.figure(name, suffix) for name in VIEWS for suffix in ("pdf", "png", "csv")
     ]
     files += [
-        layout.table(name, suffix)
+        paths.table(name, suffix)
         for name in config["tables"]
         for suffix in ("csv", "md", "tex")
     ]
@@ -158,8 +156,8 @@ def weights_of(wildcards):
 def prompts_of(wildcards):
     """Prompts of a run: its task's, with solved examples before them where the run is prompted."""
     if wildcards.run in PROMPTED:
-        return layout.run(wildcards.run, "prompts.parquet")
-    return layout.dataset(run_of(wildcards)["task"])
+        return paths.run(wildcards.run, "prompts.parquet")
+    return paths.dataset(run_of(wildcards)["task"])
 
 
 def shots_params(wildcards):
@@ -177,7 +175,7 @@ def shots_params(wildcards):
 def shots_of(wildcards):
     """What stands before every prompt of a prompted run; no input of a trained one."""
     if wildcards.run in PROMPTED:
-        return {"shots": layout.run(wildcards.run, "shots.json")}
+        return {"shots": paths.run(wildcards.run, "shots.json")}
     return {}
 
 
@@ -194,24 +192,24 @@ def stored(*directories):
 def checkpoint_of(wildcards):
     """Directory of a run's weights as a stored input; a prompted run's is the model's own."""
     if wildcards.run in PROMPTED:
-        return stored(layout.model(run_of(wildcards)["model"]))
-    return stored(layout.run(wildcards.run, "checkpoint"))
+        return stored(paths.model(run_of(wildcards)["model"]))
+    return stored(paths.run(wildcards.run, "checkpoint"))
 
 
 def run_captures(suffix):
     """Input function: a run's captured activations."""
 
-    def paths(wildcards):
-        return layout.captures(config, *INSTANCES[wildcards.run], suffix)
+    def files(wildcards):
+        return shards.captures(config, *INSTANCES[wildcards.run], suffix)
 
-    return paths
+    return files
 
 
-def readout_of(wildcards):
+def number_rows_of(wildcards):
     """Manifest of the number rows of a model under `embeddings`, or of a run."""
     if wildcards.name in INSTANCES:
-        return layout.run(wildcards.name, "readout.json")
-    return layout.embedding(wildcards.name, "readout.json")
+        return paths.run(wildcards.name, "number-rows.json")
+    return paths.embedding(wildcards.name, "number-rows.json")
 
 
 # MB of Snakemake's own two processes beside the script in a job on a cluster (measured: 185 each).
@@ -231,7 +229,7 @@ def growing(mem_mb):
     return memory
 
 
-def views_group(paths):
+def views_group(files):
     """Group of a figure or table that reads these files: views of one run share submissions.
 
     So a run that fails holds back its own figures only. Nothing may depend on a figure or a table:
@@ -239,7 +237,7 @@ def views_group(paths):
     """
     owners = {
         Path(path).parts[2]
-        for value in paths
+        for value in files
         for path in ([value] if isinstance(value, str) else value)
     }
     group = "views-" + (owners.pop() if len(owners) == 1 else "of-several")
@@ -266,13 +264,13 @@ def sized(rule, what):
 def training_inputs(run):
     """What training a run reads."""
     inputs = {
-        "model": layout.model(run["model"]) + ".json",
-        "dataset": layout.dataset(run["task"]),
+        "model": paths.model(run["model"]) + ".json",
+        "dataset": paths.dataset(run["task"]),
     }
     if "embedding_from" in run:
-        inputs["donor"] = layout.model(run["embedding_from"]) + ".json"
+        inputs["donor"] = paths.model(run["embedding_from"]) + ".json"
     models = [run[key] for key in ("model", "embedding_from") if key in run]
-    inputs["weights"] = stored(*map(layout.model, dict.fromkeys(models)))
+    inputs["weights"] = stored(*map(paths.model, dict.fromkeys(models)))
     return inputs
 
 
@@ -284,7 +282,7 @@ def training_keys(run):
 def of_every_seed(run, file):
     """One file of each seed of a run."""
     return [
-        layout.run(instance(run, seed), file) for seed in config["runs"][run]["seeds"]
+        paths.run(instance(run, seed), file) for seed in config["runs"][run]["seeds"]
     ]
 
 
@@ -296,9 +294,9 @@ def stacked_size(run, what):
 
 
 RANGES = {"all": None} | {
-    layout.slug(name): span
+    paths.slug(name): span
     for name, span in config["ablations"]["digit_ranges"].items()
-    if layout.slug(name) != "all"
+    if paths.slug(name) != "all"
 }
 
 
@@ -315,7 +313,7 @@ ABLATION_STATISTICS = (
 
 def ablation_shards(wildcards):
     """Jobs that one ablation of a run is shared out to."""
-    return layout.ablation_shards(
+    return shards.of_ablation(
         config, run_of(wildcards)["task"], RANGES[wildcards.range]
     )
 
@@ -329,7 +327,7 @@ def table_inputs(wildcards):
     """What a table reads, by its kind."""
     table = config["tables"][wildcards.table]
     if table["kind"] == "api":
-        return [layout.api_run(run, "accuracy.json") for run in table["runs"]]
+        return [paths.api_run(run, "accuracy.json") for run in table["runs"]]
     files = {
         "accuracy": ["accuracy.json"],
         "arms": ["accuracy.json", "history.parquet"],
@@ -337,7 +335,7 @@ def table_inputs(wildcards):
     }
     if table["kind"] in files:
         return [
-            layout.run(instance(run, seed), file)
+            paths.run(instance(run, seed), file)
             for run in table["runs"]
             for seed in config["runs"][run]["seeds"]
             for file in files[table["kind"]]
@@ -346,7 +344,7 @@ def table_inputs(wildcards):
         "ablation": "ablation/all/summary.parquet",
         "sensitivity": "ablation/conclusions.parquet",
     }
-    return layout.run(instance(table["run"], table["seed"]), file[table["kind"]])
+    return paths.run(instance(table["run"], table["seed"]), file[table["kind"]])
 
 
 def claim_settings(wildcards):

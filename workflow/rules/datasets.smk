@@ -3,7 +3,7 @@
 
 rule dataset:
     output:
-        layout.dataset("{task}"),
+        paths.dataset("{task}"),
     log:
         "logs/datasets/{task}.log",
     conda:

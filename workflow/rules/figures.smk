@@ -9,14 +9,14 @@ for family in sorted({view.family for view in VIEWS.values()}):
         input:
             unpack(lambda wildcards: VIEWS[wildcards.figure].inputs),
         output:
-            pdf=layout.figure("{figure}", "pdf"),
+            pdf=paths.figure("{figure}", "pdf"),
             png=report(
-                layout.figure("{figure}", "png"),
+                paths.figure("{figure}", "png"),
                 caption=f"../report/{family}.rst",
                 category="Figures",
                 labels={"figure": "{figure}"},
             ),
-            csv=layout.figure("{figure}", "csv"),
+            csv=paths.figure("{figure}", "csv"),
         log:
             "logs/figures/{figure}.log",
         wildcard_constraints:

@@ -6,8 +6,8 @@ rule lens:
         captures=run_captures("json"),
         stores=lambda wildcards: stored(*run_captures("zarr")(wildcards)),
     output:
-        accuracy=layout.run("{run}", "lens.parquet"),
-        predictions=layout.run("{run}", "predictions.parquet"),
+        accuracy=paths.run("{run}", "lens.parquet"),
+        predictions=paths.run("{run}", "predictions.parquet"),
     log:
         "logs/runs/{run}/lens.log",
     conda:
@@ -25,14 +25,14 @@ rule spectra:
     input:
         captures=run_captures("json"),
         stores=lambda wildcards: stored(*run_captures("zarr")(wildcards)),
-        readout=layout.run("{run}", "readout.json"),
-        rows=stored(layout.run("{run}", "readout.zarr")),
-        example=layout.run("{run}", "example.parquet"),
+        number_rows=paths.run("{run}", "number-rows.json"),
+        rows=stored(paths.run("{run}", "number-rows.zarr")),
+        example=paths.run("{run}", "example.parquet"),
     output:
-        modules=layout.run("{run}", "spectra.parquet"),
-        example=layout.run("{run}", "example-spectra.parquet"),
-        waves=layout.run("{run}", "waves.parquet"),
-        peaks=layout.run("{run}", "peaks.parquet"),
+        modules=paths.run("{run}", "spectra.parquet"),
+        example=paths.run("{run}", "example-spectra.parquet"),
+        waves=paths.run("{run}", "waves.parquet"),
+        peaks=paths.run("{run}", "peaks.parquet"),
     log:
         "logs/runs/{run}/spectra.log",
     conda:
@@ -57,7 +57,7 @@ rule probes:
         captures=run_captures("json"),
         stores=lambda wildcards: stored(*run_captures("zarr")(wildcards)),
     output:
-        probes=layout.run("{run}", "probes.parquet"),
+        probes=paths.run("{run}", "probes.parquet"),
     log:
         "logs/runs/{run}/probes.log",
     conda:
@@ -78,14 +78,14 @@ rule probes:
 
 rule embedding:
     input:
-        readout=readout_of,
+        number_rows=number_rows_of,
         rows=lambda wildcards: stored(
-            readout_of(wildcards).removesuffix(".json") + ".zarr"
+            number_rows_of(wildcards).removesuffix(".json") + ".zarr"
         ),
     output:
-        spectrum=layout.embedding("{name}", "spectrum.parquet"),
-        clusters=layout.embedding("{name}", "clusters.parquet"),
-        probes=layout.embedding("{name}", "probes.parquet"),
+        spectrum=paths.embedding("{name}", "spectrum.parquet"),
+        clusters=paths.embedding("{name}", "clusters.parquet"),
+        probes=paths.embedding("{name}", "probes.parquet"),
     log:
         "logs/embeddings/{name}/embedding.log",
     wildcard_constraints:

@@ -3,10 +3,10 @@
 
 rule solved_examples:
     input:
-        dataset=lambda wildcards: layout.dataset(run_of(wildcards)["task"]),
+        dataset=lambda wildcards: paths.dataset(run_of(wildcards)["task"]),
     output:
-        prompts=layout.run("{run}", "prompts.parquet"),
-        shots=layout.run("{run}", "shots.json"),
+        prompts=paths.run("{run}", "prompts.parquet"),
+        shots=paths.run("{run}", "shots.json"),
     log:
         "logs/runs/{run}/solved-examples.log",
     wildcard_constraints:
@@ -26,10 +26,10 @@ rule solved_examples:
 
 rule adopt_model:
     input:
-        model=lambda wildcards: layout.model(run_of(wildcards)["model"]) + ".json",
+        model=lambda wildcards: paths.model(run_of(wildcards)["model"]) + ".json",
         weights=checkpoint_of,
     output:
-        manifest=layout.run("{run}", "checkpoint.json"),
+        manifest=paths.run("{run}", "checkpoint.json"),
     log:
         "logs/runs/{run}/adopt-model.log",
     wildcard_constraints:
@@ -47,15 +47,15 @@ rule adopt_model:
 
 rule prompt:
     input:
-        checkpoint=layout.run("{run}", "checkpoint.json"),
+        checkpoint=paths.run("{run}", "checkpoint.json"),
         weights=checkpoint_of,
-        prompts=layout.run("{run}", "prompts.parquet"),
-        shots=layout.run("{run}", "shots.json"),
+        prompts=paths.run("{run}", "prompts.parquet"),
+        shots=paths.run("{run}", "shots.json"),
     output:
-        answers=layout.run("{run}", "answers.parquet"),
-        errors=layout.run("{run}", "errors.parquet"),
-        summary=layout.run("{run}", "answers.json"),
-        accuracy=layout.run("{run}", "accuracy.json"),
+        answers=paths.run("{run}", "answers.parquet"),
+        errors=paths.run("{run}", "errors.parquet"),
+        summary=paths.run("{run}", "answers.json"),
+        accuracy=paths.run("{run}", "accuracy.json"),
     log:
         "logs/runs/{run}/prompt.log",
     wildcard_constraints:

@@ -6,12 +6,12 @@ rule table:
         table_inputs,
     output:
         csv=report(
-            layout.table("{table}", "csv"),
+            paths.table("{table}", "csv"),
             caption="../report/table.rst",
             category="Tables",
         ),
-        md=layout.table("{table}", "md"),
-        tex=layout.table("{table}", "tex"),
+        md=paths.table("{table}", "md"),
+        tex=paths.table("{table}", "tex"),
     log:
         "logs/tables/{table}.log",
     wildcard_constraints:
@@ -36,12 +36,12 @@ rule claims:
         unpack(lambda wildcards: claim_files(config, wildcards.table)),
     output:
         csv=report(
-            layout.table("{table}", "csv"),
+            paths.table("{table}", "csv"),
             caption="../report/claims.rst",
             category="Tables",
         ),
-        md=layout.table("{table}", "md"),
-        tex=layout.table("{table}", "tex"),
+        md=paths.table("{table}", "md"),
+        tex=paths.table("{table}", "tex"),
     log:
         "logs/tables/{table}.log",
     wildcard_constraints:

@@ -3,9 +3,9 @@
 
 rule pretrain_model:
     output:
-        directory=directory(layout.model("{model}")),
-        manifest=layout.model("{model}") + ".json",
-        history=layout.model("{model}") + ".history.parquet",
+        directory=directory(paths.model("{model}")),
+        manifest=paths.model("{model}") + ".json",
+        history=paths.model("{model}") + ".history.parquet",
     log:
         "logs/models/{model}.log",
     wildcard_constraints:
@@ -32,10 +32,10 @@ rule train:
     input:
         unpack(lambda wildcards: training_inputs(run_of(wildcards))),
     output:
-        directory=directory(layout.run("{run}", "checkpoint")),
-        manifest=layout.run("{run}", "checkpoint.json"),
-        history=layout.run("{run}", "history.parquet"),
-        accuracy=layout.run("{run}", "accuracy.json"),
+        directory=directory(paths.run("{run}", "checkpoint")),
+        manifest=paths.run("{run}", "checkpoint.json"),
+        history=paths.run("{run}", "history.parquet"),
+        accuracy=paths.run("{run}", "accuracy.json"),
     log:
         "logs/runs/{run}/train.log",
     wildcard_constraints:
@@ -63,7 +63,7 @@ for stacked in STACKED:
 
     rule:
         name:
-            f"train_stacked_{layout.slug(stacked).replace('-', '_')}"
+            f"train_stacked_{paths.slug(stacked).replace('-', '_')}"
         input:
             **training_inputs(config["runs"][stacked]),
         output:

@@ -12,7 +12,7 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("ablate", run="mini.finetuned.seed0", range="all")
 
 with job(snakemake) as log:
-    from fourier_addition.ablation.conditions import Readout
+    from fourier_addition.ablation.conditions import FilterBank
     from fourier_addition.ablation.outcomes import write_outcomes
     from fourier_addition.ablation.run import run_conditions
     from fourier_addition.ablation.statistics import summary_with_controls
@@ -29,12 +29,12 @@ with job(snakemake) as log:
     view = load_model(directory_of(snakemake.input.checkpoint), device=device, **snakemake.params.weights)
     view.on_one_device("Filters")
     space = tokenizer_number_space(view.tokenizer, params.numbers["answer"]).first(params.numbers["numbers"])
-    readout = Readout(
+    bank = FilterBank(
         view.module_unembedding(space.ids, analysis["norm"]).cpu().numpy(),
         fourier_basis(space.size, analysis["basis"]),
     )
     conditions = study_conditions(
-        readout, view.n_layers, settings, tau=params.tau, cut=analysis["cut"], seed=analysis["seed"]
+        bank, view.n_layers, settings, tau=params.tau, cut=analysis["cut"], seed=analysis["seed"]
     )
     encoded = view.encode(examples["prompt"].tolist())
     part = params.get("part")

@@ -18,7 +18,6 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("figure_ablation", figure="table-1-plot")
 
 COLUMNS = {
-    "band": "removed",
     "accuracy_low": "low",
     "accuracy_high": "high",
     "control_accuracy_low": "control_low",
@@ -55,7 +54,7 @@ with job(snakemake):
         if kind == "table":
             drawn = plot_table1(base, note=note)
         elif kind == "layers":
-            table = rows_of(path, "layer").rename(columns={"removed": "band"})
+            table = rows_of(path, "layer")
             drawn = plot_layer_bands(table.assign(layer=table["value"].astype(int)), note=note)
         elif kind == "tau":
             table = rows_of(path, "tau")

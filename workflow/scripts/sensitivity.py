@@ -26,7 +26,6 @@ with job(snakemake) as log:
     task = Task.from_config(params.task_name, params.task)
     grid = {name: list(values) for name, values in settings["grid"].items()}
     grid["answer"] = grid["answer"] or [task.answer]
-    grid["norm"] = [{"none": "raw", "gain": "folded"}[name] for name in grid["norm"]]
 
     def in_form(form: str) -> Examples:
         """The same examples with the answer's token in one form."""

@@ -145,8 +145,8 @@ def removal_basis(
         raise UserError("A filter needs at least one Fourier component to remove.")
     if len(unembedding) < basis.points:
         raise UserError(f"The unembedding of {len(unembedding)} numbers is too short for {basis.points}.")
-    readout = np.asarray(unembedding, np.float64)[: basis.points]
-    rows = basis.matrix[basis.rows_of(components)] @ readout
+    rows_of_numbers = np.asarray(unembedding, np.float64)[: basis.points]
+    rows = basis.matrix[basis.rows_of(components)] @ rows_of_numbers
     _, values, directions = np.linalg.svd(rows, full_matrices=False)
     if tolerance is None:
         tolerance = max(rows.shape) * np.finfo(np.float64).eps

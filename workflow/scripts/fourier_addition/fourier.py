@@ -176,18 +176,18 @@ def projected_spectra(
     F W_U is (row, feature), so the cost is that of the logits' rows and for `rms` only that of
     the feature covariance.
     """
-    readout = basis.matrix @ np.asarray(unembedding, np.float64)[: basis.points]
+    to_components = basis.matrix @ np.asarray(unembedding, np.float64)[: basis.points]
     if average == "rms":
         x = np.asarray(outputs, np.float64)
         covariance = x.T @ x / len(x)
-        power = np.einsum("rf,fg,rg->r", readout, covariance, readout)
+        power = np.einsum("rf,fg,rg->r", to_components, covariance, to_components)
         return component_magnitudes(np.sqrt(np.maximum(power, 0)), basis)
     if average != "mean":
         raise UserError(f"Averaging '{average}' is not known; it is one of mean, rms.")
     total = np.zeros(basis.n_components)
-    block = max(1, 4_000_000 // len(readout))
+    block = max(1, 4_000_000 // len(to_components))
     for start in range(0, len(outputs), block):
-        rows = np.asarray(outputs[start : start + block], np.float64) @ readout.T
+        rows = np.asarray(outputs[start : start + block], np.float64) @ to_components.T
         total += component_magnitudes(rows, basis).sum(axis=0)
     return total / len(outputs)
 

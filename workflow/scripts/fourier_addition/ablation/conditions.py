@@ -70,7 +70,7 @@ class Condition:
 
 
 @dataclass
-class Readout:
+class FilterBank:
     """The map F W_U from module outputs to Fourier components, and the filters made from it.
 
     unembedding: (number, d_model) W_U, or with what stands before it folded in.
@@ -135,18 +135,18 @@ def removal(
     modules: str,
     layers: tuple[int, ...],
     components: Iterable[int],
-    readout: Readout,
+    bank: FilterBank,
     value: float = float("nan"),
 ) -> Condition:
     """The condition that removes components at the given modules and layers."""
     components = tuple(int(k) for k in components)
     label = band if isinstance(band, str) else band_label(band)
-    chosen = readout.removing(components)
+    chosen = bank.removing(components)
     return Condition(name, kind, label, _modules(modules), layers, components, chosen, value=value)
 
 
 def table1_conditions(
-    readout: Readout,
+    bank: FilterBank,
     n_layers: int,
     tau: int,
     cut: str = "component",
@@ -160,14 +160,14 @@ def table1_conditions(
     chosen = _layers(n_layers, layers)
     rows = [unfiltered(n_layers)]
     for module, band in TABLE_ROWS:
-        components = components_of(band, readout.basis, tau, cut)
-        rows.append(removal(f"{module}-{band}", "table", band, module, chosen, components, readout))
+        components = components_of(band, bank.basis, tau, cut)
+        rows.append(removal(f"{module}-{band}", "table", band, module, chosen, components, bank))
     return rows
 
 
 def control_conditions(
     conditions: Iterable[Condition],
-    readout: Readout,
+    bank: FilterBank,
     draws: int,
     seed: int,
     kind: str = "subspace",
@@ -190,7 +190,7 @@ def control_conditions(
         for draw in range(draws):
             if kind == "subspace":
                 components: tuple[int, ...] = ()
-                chosen = readout.random(row.rank, seed, draw)
+                chosen = bank.random(row.rank, seed, draw)
                 label = f"random subspace of rank {row.rank}"
             else:
                 size = len(row.components)
@@ -198,8 +198,8 @@ def control_conditions(
                     raise UserError(f"Condition '{row.name}' removes no components to draw a control for.")
                 # A salt keeps these draws apart from those of the subspaces of the same number.
                 rng = np.random.default_rng([seed, size, draw, 1])
-                components = tuple(int(k) for k in random_components(readout.basis, size, rng))
-                chosen = readout.removing(components)
+                components = tuple(int(k) for k in random_components(bank.basis, size, rng))
+                chosen = bank.removing(components)
                 label = f"{size} random components"
             controls.append(
                 replace(
@@ -217,7 +217,7 @@ def control_conditions(
 
 
 def tau_sweep(
-    readout: Readout,
+    bank: FilterBank,
     n_layers: int,
     taus: Sequence[int],
     cut: str = "component",
@@ -234,8 +234,8 @@ def tau_sweep(
             band,
             module,
             chosen,
-            components_of(band, readout.basis, tau, cut),
-            readout,
+            components_of(band, bank.basis, tau, cut),
+            bank,
             value=tau,
         )
         for tau in taus
@@ -245,7 +245,7 @@ def tau_sweep(
 
 
 def period_sweep(
-    readout: Readout,
+    bank: FilterBank,
     n_layers: int,
     periods: Sequence[float],
     modules: Sequence[str] = ("both",),
@@ -264,8 +264,8 @@ def period_sweep(
             {"periods": [period]},
             module,
             chosen,
-            [component_of_period(period, readout.basis, tolerance)],
-            readout,
+            [component_of_period(period, bank.basis, tolerance)],
+            bank,
             value=period,
         )
         for period in periods
@@ -274,7 +274,7 @@ def period_sweep(
 
 
 def keep_only_conditions(
-    readout: Readout,
+    bank: FilterBank,
     n_layers: int,
     periods: Sequence[float],
     modules: Sequence[str] = ("both",),
@@ -288,7 +288,7 @@ def keep_only_conditions(
     chosen = _layers(n_layers, layers)
     conditions = []
     for period in periods:
-        kept = component_of_period(period, readout.basis, tolerance)
+        kept = component_of_period(period, bank.basis, tolerance)
         band = {"complement": {"periods": [period]}}
         conditions += [
             removal(
@@ -297,8 +297,8 @@ def keep_only_conditions(
                 band,
                 module,
                 chosen,
-                keep_only([kept], readout.basis),
-                readout,
+                keep_only([kept], bank.basis),
+                bank,
                 value=period,
             )
             for module in modules
@@ -307,7 +307,7 @@ def keep_only_conditions(
 
 
 def layer_sweep(
-    readout: Readout,
+    bank: FilterBank,
     n_layers: int,
     bands: Sequence[Band],
     tau: int | None = None,
@@ -319,7 +319,7 @@ def layer_sweep(
     """Each band removed at one layer at a time; `value` is the layer, counted from 0."""
     conditions = []
     for band in bands:
-        components = components_of(band, readout.basis, tau, cut, tolerance)
+        components = components_of(band, bank.basis, tau, cut, tolerance)
         conditions += [
             removal(
                 f"{module}-{band_label(band)}-layer-{layer}",
@@ -328,7 +328,7 @@ def layer_sweep(
                 module,
                 (layer,),
                 components,
-                readout,
+                bank,
                 value=layer,
             )
             for layer in _layers(n_layers, layers)

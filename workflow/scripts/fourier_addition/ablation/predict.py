@@ -9,7 +9,7 @@ from fourier_addition.models import ModelView
 PREDICTIONS = ("numbers", "vocabulary")
 
 
-class AnswerReadout:
+class AnswerPredictor:
     """Prediction and cross entropy of the answer, over the numbers or over the vocabulary.
 
     number_ids: (number,) token ids of 0..p-1. prediction: `numbers` takes the softmax and the

@@ -11,7 +11,7 @@ import xarray as xr
 from fourier_addition.ablation.conditions import Condition, check_conditions, layers_label
 from fourier_addition.ablation.engine.engine import Engine
 from fourier_addition.ablation.plain import POSITIONS, plain_hidden
-from fourier_addition.ablation.predict import PREDICTIONS, AnswerReadout
+from fourier_addition.ablation.predict import PREDICTIONS, AnswerPredictor
 from fourier_addition.ablation.torch_filters import TorchFilters
 from fourier_addition.errors import UserError
 from fourier_addition.models import Encoded, ModelView
@@ -72,7 +72,7 @@ def run_conditions(
         raise UserError(f"The engine cannot run {why}; use method 'auto' or 'plain'.")
 
     filters = TorchFilters(view.device, view.dtype)
-    readout = AnswerReadout(view, number_ids, prediction)
+    predict = AnswerPredictor(view, number_ids, prediction)
     predictions = np.empty((len(conditions), len(encoded)), np.int32)
     losses = np.empty((len(conditions), len(encoded)), np.float32)
     # Neighbours in this order share the longest prefixes.
@@ -88,7 +88,7 @@ def run_conditions(
             else runner.hidden(bucket)
         )
         for numbers, states in hidden:
-            predicted, loss = readout(states, target)
+            predicted, loss = predict(states, target)
             predictions[np.ix_(numbers, index)] = predicted.cpu().numpy()
             losses[np.ix_(numbers, index)] = loss.cpu().numpy()
             done += len(numbers) * len(index)

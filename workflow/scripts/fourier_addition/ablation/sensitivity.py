@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 import pandas as pd
 
-from fourier_addition.ablation.conditions import Condition, Readout, control_conditions, table1_conditions
+from fourier_addition.ablation.conditions import Condition, FilterBank, control_conditions, table1_conditions
 from fourier_addition.ablation.plain import POSITIONS
 from fourier_addition.ablation.predict import PREDICTIONS
 from fourier_addition.ablation.run import run_conditions
@@ -134,12 +134,12 @@ def tables_by_reading(
 def _conditions(
     view: ModelView, given: Examples, reading: Reading, tau: int, draws: int, seed: int, prefix: str
 ) -> list[Condition]:
-    norm = "gain" if reading.norm == "folded" else "none"
+    norm = reading.norm
     unembedding = view.module_unembedding(given.number_ids, norm).cpu().numpy()
-    readout = Readout(unembedding, fourier_basis(len(given.number_ids), reading.basis))
-    found = table1_conditions(readout, view.n_layers, tau, reading.cut)
+    bank = FilterBank(unembedding, fourier_basis(len(given.number_ids), reading.basis))
+    found = table1_conditions(bank, view.n_layers, tau, reading.cut)
     if draws:
-        found += control_conditions(found, readout, draws, seed)
+        found += control_conditions(found, bank, draws, seed)
     return [
         replace(c, name=prefix + c.name, control_of=prefix + c.control_of if c.control_of else "")
         for c in found
@@ -159,7 +159,7 @@ def conclusions(table: pd.DataFrame, *, unharmed: float, harmed: float) -> pd.Da
         raise UserError(
             f"Thresholds must be shares with 0 <= unharmed <= harmed <= 1, not {unharmed:g} and {harmed:g}."
         )
-    by_row = table.set_index(["module", "removed"])
+    by_row = table.set_index(["module", "band"])
     full = float(by_row.loc[("none", "none"), "accuracy"])
     rows = []
     for name, (state, concerned) in CONCLUSIONS.items():

@@ -11,7 +11,7 @@ import xarray as xr
 
 from fourier_addition.ablation.conditions import (
     Condition,
-    Readout,
+    FilterBank,
     control_conditions,
     keep_only_conditions,
     layer_sweep,
@@ -25,12 +25,12 @@ from fourier_addition.models import Encoded
 from fourier_addition.models.encoding import bucket
 
 
-def fitting_periods(readout: Readout, periods: Sequence[float], tolerance: float) -> list[float]:
+def fitting_periods(bank: FilterBank, periods: Sequence[float], tolerance: float) -> list[float]:
     """Those periods that are a component of the basis within the relative tolerance."""
     fitting = []
     for period in periods:
         try:
-            component_of_period(period, readout.basis, tolerance)
+            component_of_period(period, bank.basis, tolerance)
         except UserError:
             continue
         fitting.append(period)
@@ -38,7 +38,7 @@ def fitting_periods(readout: Readout, periods: Sequence[float], tolerance: float
 
 
 def study_conditions(
-    readout: Readout, n_layers: int, settings: Mapping[str, Any], *, tau: int, cut: str, seed: int
+    bank: FilterBank, n_layers: int, settings: Mapping[str, Any], *, tau: int, cut: str, seed: int
 ) -> list[Condition]:
     """All conditions that the configuration's `ablations` ask for.
 
@@ -46,22 +46,22 @@ def study_conditions(
     components beside each row; period 2 and the longest period kept alone (figures 11 and 12);
     every cut of `taus`, every period of `periods` and, with `layers`, every single layer.
     """
-    rows = table1_conditions(readout, n_layers, tau, cut)
+    rows = table1_conditions(bank, n_layers, tau, cut)
     conditions = list(rows)
     if settings["draws"]:
         for kind in ("subspace", "components"):
-            conditions += control_conditions(rows, readout, settings["draws"], seed, kind)
-    conditions += keep_only_conditions(readout, n_layers, [2, readout.basis.base_period])
-    count = readout.basis.n_components
+            conditions += control_conditions(rows, bank, settings["draws"], seed, kind)
+    conditions += keep_only_conditions(bank, n_layers, [2, bank.basis.base_period])
+    count = bank.basis.n_components
     taus = sorted({min(max(2, round(share * count)), count) for share in settings["taus"]})
-    conditions += tau_sweep(readout, n_layers, taus, "component")
-    periods = fitting_periods(readout, settings["periods"], settings["period_tolerance"])
+    conditions += tau_sweep(bank, n_layers, taus, "component")
+    periods = fitting_periods(bank, settings["periods"], settings["period_tolerance"])
     if periods:
         conditions += period_sweep(
-            readout, n_layers, periods, ("both", "attention", "mlp"), settings["period_tolerance"]
+            bank, n_layers, periods, ("both", "attention", "mlp"), settings["period_tolerance"]
         )
     if settings["layers"]:
-        conditions += layer_sweep(readout, n_layers, settings["bands"], tau, cut)
+        conditions += layer_sweep(bank, n_layers, settings["bands"], tau, cut)
     return conditions
 
 

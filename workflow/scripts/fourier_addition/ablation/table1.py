@@ -18,7 +18,7 @@ HEADINGS = (
 )
 COLUMNS = (
     "module",
-    "removed",
+    "band",
     "loss",
     "loss_low",
     "loss_high",
@@ -51,7 +51,7 @@ def table1_of(summary: pd.DataFrame) -> pd.DataFrame:
 
     Raises UserError when the summary has none.
     """
-    table = summary[summary["kind"] == "table"].rename(columns={"band": "removed"})
+    table = summary[summary["kind"] == "table"]
     if table.empty:
         raise UserError("There is no condition of table 1 among those that were run.")
     return table.reindex(columns=list(COLUMNS)).reset_index(drop=True)
@@ -72,7 +72,7 @@ def table1_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             MODULES[row["module"]],
-            "-" if row["removed"] == "none" else row["removed"],
+            "-" if row["band"] == "none" else row["band"],
             str(row["rank"]),
             *(_interval(row, *names) for names in quantities),
         ]

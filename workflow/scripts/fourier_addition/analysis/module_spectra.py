@@ -21,9 +21,9 @@ from fourier_addition.fourier import (
 from fourier_addition.outliers import NullTest, null_test
 
 
-def readout_rows(readout: xr.Dataset, norm: str) -> np.ndarray:
+def unembedding_rows(number_rows: xr.Dataset, norm: str) -> np.ndarray:
     """Rows (number, feature) of the module logits: W_U (`none`), or what stands before it folded in."""
-    return readout["folded_unembedding" if norm == "gain" else "unembedding"].values.astype(np.float64)
+    return number_rows["folded_unembedding" if norm == "folded" else "unembedding"].values.astype(np.float64)
 
 
 def _null(magnitudes: np.ndarray, shuffled: Any, size: int, analysis: Mapping[str, Any]) -> NullTest:
@@ -50,15 +50,15 @@ def _columns(magnitudes: np.ndarray, basis: FourierBasis, null: NullTest) -> dic
     }
 
 
-def module_spectra(capture: xr.Dataset, readout: xr.Dataset, analysis: Mapping[str, Any]) -> pd.DataFrame:
+def module_spectra(capture: xr.Dataset, number_rows: xr.Dataset, analysis: Mapping[str, Any]) -> pd.DataFrame:
     """Spectrum of every module's logits averaged over the captured examples (figure 3).
 
-    capture: `module_output` (module, layer, example, feature). readout: the model's number rows.
+    capture: `module_output` (module, layer, example, feature). number_rows: the model's number rows.
     analysis: the configuration's `analysis`. The null shuffles the rows of W_U on a sample of the
     examples. Columns: module, layer, component, period, magnitude, prominence, p_value,
     threshold, outlier.
     """
-    unembedding = readout_rows(readout, analysis["norm"])
+    unembedding = unembedding_rows(number_rows, analysis["norm"])
     basis = fourier_basis(len(unembedding), analysis["basis"])
     count = capture.sizes["example"]
     sample = np.random.default_rng(analysis["seed"]).permutation(count)[: analysis["null_examples"]]

@@ -168,18 +168,18 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return np.array([str(value) for value in values]) if values.dtype.kind in "OT" else values
 
 
-def read_readout(path: str | Path) -> xr.Dataset:
-    """Read what `write_readout` wrote, into memory.
+def read_number_rows(path: str | Path) -> xr.Dataset:
+    """Read what `write_number_rows` wrote, into memory.
 
-    Raises UserError when the path is no readout or not as its manifest describes it.
+    Raises UserError when the path holds no number rows or not as its manifest describes it.
     """
     require_whole_store(path)
     try:
         with xr.open_zarr(path, chunks=None) as store:
             dataset = store.load()
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readout of a model.") from error
+        raise UserError(f"{path} holds no number rows of a model.") from error
     missing = [name for name in VARIABLES if name not in dataset]
     if missing:
-        raise UserError(f"{path} is not a readout of a model: it has no {missing[0]}.")
+        raise UserError(f"{path} holds no number rows of a model: it has no {missing[0]}.")
     return dataset

@@ -12,7 +12,7 @@ from fourier_addition.capture.store import ArrayPlan, create_store
 from fourier_addition.files.whole import replacing
 
 
-def write_readout(
+def write_number_rows(
     view: Any,
     number_ids: Sequence[int] | np.ndarray,
     path: str | Path,

@@ -26,7 +26,7 @@ from fourier_addition.files.whole import replacing
 from fourier_addition.models import Bucket, ModelView, Recorder
 from fourier_addition.models.sharing import common_length, shared_batches
 
-MODULE_NORMS = ("none", "gain")
+MODULE_NORMS = ("raw", "folded")
 """How what stands before the unembedding enters a module's logits: not at all, or its linear part."""
 
 Progress = Callable[..., Iterable[Any]]
@@ -206,11 +206,11 @@ def running_example(
     prompt: str,
     number_ids: Sequence[int] | np.ndarray | torch.Tensor,
     *,
-    norm: str = "none",
+    norm: str = "raw",
 ) -> pd.DataFrame:
     """Logits over the numbers of every module's output for one prompt (figures 1b, 1c and 20).
 
-    norm: "none" reads a module's output x as W_U x, which is what the paper writes; "gain"
+    norm: "raw" reads a module's output x as W_U x, which is what the paper writes; "folded"
     folds what stands before the unembedding into it. Residual states are read
     in the same way, so that (unless the family is post-norm) they are the sums of state 0's
     logits and those of the modules so far.

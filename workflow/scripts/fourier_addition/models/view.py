@@ -1,4 +1,4 @@
-"""One view of any transformer: the residual stream, what is added to it, and its readout."""
+"""One view of any transformer: the residual stream, what is added to it, and how numbers are read from it."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class ModelView:
         """Output embedding, (token, d_model); the input embedding itself when `tied`."""
         return self.model.get_output_embeddings().weight
 
-    # Readout
+    # Numbers
 
     def final_norm_gain(self) -> torch.Tensor:
         """Gain of the final norm, (d_model,) float32, detached; 1 + weight for gemma.
@@ -204,9 +204,9 @@ class ModelView:
     def module_unembedding(self, ids: Ids, norm: str) -> torch.Tensor:
         """The rows that read module outputs as logits, (number, d_model) float32, detached.
 
-        norm: `none` is W_U as the paper writes, `gain` is `folded_unembedding`.
+        norm: `raw` is W_U as the paper writes, `folded` is `folded_unembedding`.
         """
-        return self.folded_unembedding(ids) if norm == "gain" else self.unembedding(ids)
+        return self.folded_unembedding(ids) if norm == "folded" else self.unembedding(ids)
 
     def input_embedding(self, ids: Ids) -> torch.Tensor:
         """Rows of the input embedding parameter, (number, d_model) float32, detached.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourier_addition.pipeline import paths as layout
-from fourier_addition.pipeline.config import instance, label_of
+from fourier_addition.pipeline import paths
+from fourier_addition.pipeline.names import instance, label_of
 
 ONE_SEED = {
     "finetuned": {
@@ -68,23 +68,23 @@ def claim_files(config: Mapping[str, Any], name: str) -> dict[str, list[str]]:
 
     for role, names in claim_runs(table).items():
         for what, file in ONE_SEED.get(role, {}).items():
-            files[f"{role}_{what}"] = [layout.run(instance(run, seed_of(run)), file) for run in names]
+            files[f"{role}_{what}"] = [paths.run(instance(run, seed_of(run)), file) for run in names]
         for what in EVERY_SEED.get(role, ()):
             files[f"{role}_{what}"] = [
-                layout.run(instance(run, each), f"{what}.{_SUFFIX[what]}")
+                paths.run(instance(run, each), f"{what}.{_SUFFIX[what]}")
                 for run in names
                 for each in config["runs"][run]["seeds"]
             ]
         if role == "prompted":
             instances = [instance(run, seed_of(run)) for run in names]
-            files["prompted_answers"] = [layout.run(each, "answers.json") for each in instances]
-            files["prompted_spectra"] = [layout.run(each, "spectra.parquet") for each in instances]
+            files["prompted_answers"] = [paths.run(each, "answers.json") for each in instances]
+            files["prompted_spectra"] = [paths.run(each, "spectra.parquet") for each in instances]
         if role == "closed":
-            files["closed_accuracy"] = [layout.api_run(run, "accuracy.json") for run in names]
+            files["closed_accuracy"] = [paths.api_run(run, "accuracy.json") for run in names]
         if role in ("embeddings", "scratch"):
             places = [instance(each, seed_of(each)) if each in config["runs"] else each for each in names]
             key = "embeddings" if role == "embeddings" else "scratch_embedding"
-            files[f"{key}_spectrum"] = [layout.embedding(place, "spectrum.parquet") for place in places]
+            files[f"{key}_spectrum"] = [paths.embedding(place, "spectrum.parquet") for place in places]
             if role == "embeddings":
-                files["embeddings_clusters"] = [layout.embedding(p, "clusters.parquet") for p in places]
+                files["embeddings_clusters"] = [paths.embedding(p, "clusters.parquet") for p in places]
     return files

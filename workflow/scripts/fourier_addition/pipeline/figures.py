@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.pipeline import paths as layout
-from fourier_addition.pipeline.config import (
-    check_number_tokens,
-    check_trained,
-    instance,
-    label_of,
-    prompted,
-    task_of,
-    tau_of,
-)
+from fourier_addition.pipeline import paths
+from fourier_addition.pipeline.config_checks import check_number_tokens, check_trained
+from fourier_addition.pipeline.names import instance, label_of, prompted, task_of, tau_of
 
 PAPER: dict[str, tuple[str, Mapping[str, Any]]] = {
     "figure-1": ("lens-and-heatmaps", {}),
@@ -169,7 +162,7 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
         }
         options |= {key: facts[key] for key in _FACTS.get(kind, ())}
         shown = [run]
-        inputs = {key: layout.run(instance(run, seed), file) for key, file in _ONE_RUN[kind].items()}
+        inputs = {key: paths.run(instance(run, seed), file) for key, file in _ONE_RUN[kind].items()}
     if kind in NEEDS["runs"] + NEEDS["runs and embeddings"]:
         runs = _wanted(entry, name, "runs", "this figure compares runs")
         for each in runs:
@@ -180,7 +173,7 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
         inputs |= _many_runs(config, kind, runs, seed)
         if kind == "layer-probes":
             options["names"] = runs
-        options["ranges"] = {layout.slug(label): label for label in config["ablations"]["digit_ranges"]}
+        options["ranges"] = {paths.slug(label): label for label in config["ablations"]["digit_ranges"]}
     if kind in NEEDS["embeddings"] + NEEDS["runs and embeddings"]:
         names = _wanted(entry, name, "embeddings", "this figure shows number embeddings")
         for each in names:
@@ -192,7 +185,7 @@ def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Vie
         shown += names
         options["names"] = names
         inputs |= {
-            key: [layout.embedding(place, file) for place in places] for key, file in _EMBEDDING[kind].items()
+            key: [paths.embedding(place, file) for place in places] for key, file in _EMBEDDING[kind].items()
         }
     options["labels"] = {each: label_of(config, each) for each in shown}
     caption = {
@@ -281,18 +274,18 @@ _EMBEDDING: dict[str, dict[str, str]] = {
 def _many_runs(config: Mapping[str, Any], kind: str, runs: list[str], seed: int) -> dict[str, Any]:
     """Inputs of a figure that compares runs, in the order of `runs` (and their seeds)."""
     if kind == "layer-probes":
-        return {"probes": [layout.run(instance(run, seed), "probes.parquet") for run in runs]}
+        return {"probes": [paths.run(instance(run, seed), "probes.parquet") for run in runs]}
     if kind in ("training", "arms", "embedding-and-training"):
         file = "accuracy.json" if kind == "arms" else "history.parquet"
         files = [
-            layout.run(instance(run, each), file) for run in runs for each in config["runs"][run]["seeds"]
+            paths.run(instance(run, each), file) for run in runs for each in config["runs"][run]["seeds"]
         ]
         return {"accuracies" if kind == "arms" else "histories": files}
     if kind == "spectra-comparison":
-        return {"tables": [layout.run(instance(run, seed), "spectra.parquet") for run in runs]}
+        return {"tables": [paths.run(instance(run, seed), "spectra.parquet") for run in runs]}
     return {
         "tables": [
-            layout.run(instance(run, seed), f"ablation/{layout.slug(label)}/summary.parquet")
+            paths.run(instance(run, seed), f"ablation/{paths.slug(label)}/summary.parquet")
             for run in runs
             for label in config["ablations"]["digit_ranges"]
         ]

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.pipeline.config import task_of
+from fourier_addition.pipeline.names import task_of
 from fourier_addition.pipeline.paths import slug
 from fourier_addition.tasks import CUES, answer_tokens
 
@@ -336,7 +336,7 @@ def prompt_estimate(config: Mapping[str, Any], run: str, machine: Machine | None
     )
 
 
-def readout_estimate(
+def number_rows_estimate(
     config: Mapping[str, Any], model: str, numbers: int, machine: Machine | None = None
 ) -> Estimate:
     """Number rows of the embeddings: the weights, 2 p d values and one pass of one line."""
@@ -504,11 +504,11 @@ def estimate(
         return table_estimate(math.ceil(examples_of(config, entry["task"], "train") / split), machine)
     if rule == "adopt_model":
         return table_estimate(0, machine)
-    if rule == "readout_run":
-        return readout_estimate(config, entry["model"], task_of(config, entry["task"]).numbers, machine)
-    if rule == "readout_model":
+    if rule == "number_rows_of_run":
+        return number_rows_estimate(config, entry["model"], task_of(config, entry["task"]).numbers, machine)
+    if rule == "number_rows_of_model":
         model = wildcards["model"]
-        return readout_estimate(config, model, config["embeddings"][model]["numbers"], machine)
+        return number_rows_estimate(config, model, config["embeddings"][model]["numbers"], machine)
     if rule == "lens":
         layers = shape_of(config, entry["model"]).layers
         count = examples_of(config, entry["task"], config["capture"]["split"])

@@ -21,11 +21,11 @@ CONTROLS = ("control_low", "control_mean", "control_high")
 CONTROL_NAME = "random directions, same rank"
 
 
-def filter_name(module: str, removed: object) -> str:
+def filter_name(module: str, band: object) -> str:
     """A row of table 1 in words: `low from MLP`, or `nothing removed`."""
-    if module == "none" or pd.isna(removed) or str(removed) in ("none", "-", ""):
+    if module == "none" or pd.isna(band) or str(band) in ("none", "-", ""):
         return "nothing removed"
-    return f"{removed} from {theme.module_label(module)}"
+    return f"{band} from {theme.module_label(module)}"
 
 
 def _with_optional(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -85,7 +85,7 @@ def draw_filters(ax: Axes, table: pd.DataFrame, *, values: bool) -> pd.DataFrame
     """Draw one dot a row, its interval and control; see `plot_table1`. Returns what is drawn."""
     shown = _with_optional(table, ("low", "high", *CONTROLS, "reference"))
     shown = shown.assign(
-        row=[filter_name(m, r) for m, r in shown[["module", "removed"]].itertuples(index=False)]
+        row=[filter_name(m, r) for m, r in shown[["module", "band"]].itertuples(index=False)]
     )
     _draw_controls(ax, range(len(shown)), shown, half=0.36, horizontal=True)
     for place, (_, row) in enumerate(shown.iterrows()):
@@ -142,13 +142,13 @@ def plot_table1(
 ) -> tuple[Figure, pd.DataFrame]:
     """Table 1 as dots: accuracy under each filter, its interval, and the controls of equal rank.
 
-    table: module, removed, accuracy and, optionally, low, high (interval), control_low,
+    table: module, band, accuracy and, optionally, low, high (interval), control_low,
     control_mean, control_high, reference (an accuracy from elsewhere, drawn hollow); fractions.
     Rows are drawn in the table's order. reference: what the hollow marks are, for the legend.
     Returns the figure and the drawn table: panel and the columns above that hold anything.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    table = _check(table, ("module", "removed", "accuracy"), "table 1")
+    table = _check(table, ("module", "band", "accuracy"), "table 1")
     figure, axes = theme.panels(1, 1, height=0.95 + 0.22 * max(3, len(table)))
     ax = axes[0, 0]
     shown = draw_filters(ax, table, values=True)
@@ -173,7 +173,7 @@ def plot_digit_ranges(
     Returns the figure and the drawn table: panel, digit_range, the columns above.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    table = _check(table, ("digit_range", "module", "removed", "accuracy"), "the digit ranges")
+    table = _check(table, ("digit_range", "module", "band", "accuracy"), "the digit ranges")
     ranges = list(dict.fromkeys(table["digit_range"]))
     columns = min(3, max(1, len(ranges)))
     rows = max(1, -(-len(ranges) // columns))
@@ -208,21 +208,21 @@ def plot_tau(
 ) -> tuple[Figure, pd.DataFrame]:
     """Accuracy against the cut between low and high, a row of panels for each band removed.
 
-    table: module, removed, tau, accuracy and, optionally, low, high (interval), control_low,
+    table: module, band, tau, accuracy and, optionally, low, high (interval), control_low,
     control_mean, control_high; fractions. tau: the cut used elsewhere, marked by a dashed line.
     baseline: accuracy with nothing removed, marked by a dotted line.
     Returns the figure and the drawn table: panel and the columns above.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    table = _check(table, ("module", "removed", "tau", "accuracy"), "the sweep over tau")
+    table = _check(table, ("module", "band", "tau", "accuracy"), "the sweep over tau")
     modules = theme.ordered_modules(table["module"]) or ["mlp"]
-    bands = list(dict.fromkeys(table["removed"])) or ["low"]
+    bands = list(dict.fromkeys(table["band"])) or ["low"]
     figure, axes = theme.panels(len(bands), len(modules), height=1.75, sharex=True, sharey=True)
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     parts, any_control = [], False
     for band, row in zip(bands, axes, strict=True):
         for module, ax in zip(modules, row, strict=True):
-            own = table[(table["module"] == module) & (table["removed"] == band)].sort_values(
+            own = table[(table["module"] == module) & (table["band"] == band)].sort_values(
                 "tau", kind="stable"
             )
             line = _with_optional(own, ("low", "high", *CONTROLS))

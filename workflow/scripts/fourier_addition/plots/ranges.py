@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from fourier_addition.plots import theme
 
 
-def _filter_label(module: str, removed: str) -> str:
-    return "nothing removed" if module == "none" else f"{theme.module_label(module)}: {removed} removed"
+def _filter_label(module: str, band: str) -> str:
+    return "nothing removed" if module == "none" else f"{theme.module_label(module)}: {band} removed"
 
 
 @theme.themed
@@ -19,20 +19,20 @@ def plot_range_heatmap(
 ) -> tuple[Figure, pd.DataFrame]:
     """Accuracy by filter and range of operands, a panel for each run.
 
-    table: run, digit_range, examples, module, removed, accuracy (fraction); rows, columns and panels
+    table: run, digit_range, examples, module, band, accuracy (fraction); rows, columns and panels
     in the table's order. Returns the figure and the drawn table: panel and the columns above.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    columns = ("run", "digit_range", "examples", "module", "removed", "accuracy")
+    columns = ("run", "digit_range", "examples", "module", "band", "accuracy")
     theme.require(table, columns, "the sweep over digit ranges")
     theme.require_fractions(table, ["accuracy"], "the sweep over digit ranges")
-    theme.require_unique(table, ("run", "digit_range", "module", "removed"), "the sweep over digit ranges")
+    theme.require_unique(table, ("run", "digit_range", "module", "band"), "the sweep over digit ranges")
     runs = list(dict.fromkeys(table["run"]))
     figure, axes = theme.panels(1, len(runs), height=2.6)
     parts = []
     for i, (run, ax) in enumerate(zip(runs, axes[0], strict=True)):
         own = table[table["run"] == run].copy()
-        own["filter"] = [_filter_label(m, r) for m, r in zip(own["module"], own["removed"], strict=True)]
+        own["filter"] = [_filter_label(m, r) for m, r in zip(own["module"], own["band"], strict=True)]
         own["column"] = [f"{r}\n(n = {n})" for r, n in zip(own["digit_range"], own["examples"], strict=True)]
         cells = own.pivot(index="filter", columns="column", values="accuracy")
         cells = 100 * cells.loc[list(dict.fromkeys(own["filter"])), list(dict.fromkeys(own["column"]))]

@@ -8,10 +8,10 @@ from fourier_addition.pipeline.provenance import directory_of, provenance
 from fourier_addition.tasks import Task, question
 
 if "snakemake" not in globals():
-    snakemake = mock_snakemake("readout_run", run="mini.finetuned.seed0")
+    snakemake = mock_snakemake("number_rows_of_run", run="mini.finetuned.seed0")
 
 with job(snakemake) as log:
-    from fourier_addition.capture.number_rows import write_readout
+    from fourier_addition.capture.number_rows import write_number_rows
     from fourier_addition.capture.record import running_example
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
@@ -27,7 +27,7 @@ with job(snakemake) as log:
     log.info("running example: %r", prompt)
     example = running_example(view, prompt, space.ids, norm=snakemake.params.norm)
     write_parquet(example.assign(a=a, b=b, answer=int(task.apply(a, b))), snakemake.output.example)
-    arrays = write_readout(view, space.ids, snakemake.output.store)
+    arrays = write_number_rows(view, space.ids, snakemake.output.store)
     write_manifest(
         snakemake.output.manifest,
         snakemake.output.store,

@@ -1,0 +1,78 @@
+"""One sentence for each fault of a configuration: the key, and what is allowed there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema.exceptions import ValidationError
+
+from fourier_addition.errors import UserError
+
+RENAMED_VALUES = {
+    ("norm", "none"): "raw",
+    ("norm", "gain"): "folded",
+}
+"""(Last key, value of an earlier release) -> what the value is called now."""
+
+
+def _key(path: list[Any]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return text or "the configuration"
+
+
+def did_you_mean(word: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(word, allowed, n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def sentence_of(error: ValidationError) -> str:
+    """One sentence for one schema violation: the key and what is allowed."""
+    path, rule, value = list(error.absolute_path), error.validator, error.instance
+    where = f"Config key `{_key(path)}`"
+    if rule == "additionalProperties":
+        allowed = list(error.schema.get("properties", {}))
+        unknown = next(key for key in value if key not in allowed)
+        return f"Config key `{_key([*path, unknown])}` is not known; allowed there: {', '.join(allowed)}" + (
+            did_you_mean(str(unknown), allowed) or "."
+        )
+    if rule == "required":
+        missing = next(key for key in error.validator_value if key not in value)
+        return f"Config key `{_key([*path, missing])}` is missing."
+    if rule == "enum" and (path[-1], value) in RENAMED_VALUES:
+        return f"{where} is {value!r}, which is called `{RENAMED_VALUES[path[-1], value]}` now."
+    if rule == "enum":
+        return f"{where} must be one of {', '.join(map(str, error.validator_value))}, not {value!r}."
+    if rule == "type":
+        kind = {"object": "a mapping", "array": "a list", "integer": "a whole number"}.get(
+            error.validator_value, f"a {error.validator_value}"
+        )
+        return f"{where} must be {kind}, not {value!r}."
+    limits = {
+        "minimum": "at least",
+        "exclusiveMinimum": "greater than",
+        "maximum": "at most",
+        "exclusiveMaximum": "less than",
+    }
+    if rule in limits:
+        return f"{where} must be {limits[rule]} {error.validator_value}, not {value!r}."
+    if rule in ("minItems", "maxItems"):
+        bound = "at least" if rule == "minItems" else "at most"
+        return f"{where} must have {bound} {error.validator_value} entries, not {len(value)}."
+    described = error.schema.get("description", error.message)
+    if path[-1:] == ["key_variable"]:
+        # Not shown: it may be the key itself.
+        return f"{where} must be the name of an environment variable in capitals, never a key."
+    return f"{where} is {value!r}, which does not fit: {described}"
+
+
+def require_known(name: str, where: str, allowed: Mapping[str, Any], what: str) -> None:
+    if name not in allowed:
+        names = ", ".join(allowed) or "none"
+        raise UserError(
+            f"Config key `{where}` names the {what} '{name}', which is not in the configuration; "
+            f"there are: {names}" + (did_you_mean(name, list(allowed)) or ".")
+        )

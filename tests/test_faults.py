@@ -186,7 +186,7 @@ def test_damaged_results_become_no_figure(study, undisturbed, hub, tmp_path):
         snakemake(study, "--cores", "2", *targets, "--forcerun", "table", "train", expect=1)
     )
     assert [rule for rule, _ in more] == ["train", "train"]
-    assert all("results/datasets/addition-8.parquet has changed" in sentence for _, sentence in more)
+    assert all("results/datasets/addition-8.parquet is damaged" in sentence for _, sentence in more)
 
     for _, sentence in found + more:
         (damaged,) = re.findall(r"delete (\S+) and start again", sentence)

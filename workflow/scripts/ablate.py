@@ -12,7 +12,7 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("ablate", run="mini.finetuned.seed0", range="all")
 
 with job(snakemake) as log:
-    from fourier_addition.ablation.conditions import FilterBank
+    from fourier_addition.ablation.filter_bank import FilterBank
     from fourier_addition.ablation.outcomes import write_outcomes
     from fourier_addition.ablation.run import run_conditions
     from fourier_addition.ablation.statistics import summary_with_controls

@@ -11,8 +11,8 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("number_rows_of_run", run="mini.finetuned.seed0")
 
 with job(snakemake) as log:
+    from fourier_addition.capture.example import running_example
     from fourier_addition.capture.number_rows import write_number_rows
-    from fourier_addition.capture.record import running_example
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fourier_addition.capture.store import ArrayPlan, create_store
+from fourier_addition.capture.store import ArrayPlan, array_of, create_store
 from fourier_addition.files.whole import replacing
 
 
@@ -28,6 +28,7 @@ def write_number_rows(
     family, tied, d_model, n_layers, parallel, post_norm, has_bias and those given.
     Returns name -> {"dims", "shape", "dtype"}, for a manifest.
     """
+    # The rows
     ids = np.asarray(number_ids, dtype=np.int64)
     bias = view.unembedding_bias(ids)
     arrays = {
@@ -40,6 +41,8 @@ def write_number_rows(
         name: np.zeros(len(ids), np.float32) if array is None else array.cpu().numpy()
         for name, array in arrays.items()
     }
+
+    # How they lie in the store, and what readers are told
     dims = {"unembedding_bias": ("number",)}
     about = {
         "unembedding": {"long_name": "number rows of the unembedding", "units": "1"},
@@ -66,9 +69,11 @@ def write_number_rows(
         "has_bias": bias is not None,
         **(attributes or {}),
     }
+
+    # Write all of it, or nothing.
     coordinates = {"number": ("number", np.arange(len(ids))), "token_id": ("number", ids)}
     with replacing(path) as temporary:
         group = create_store(temporary, plans, coordinates, described)
         for name, value in values.items():
-            group[name][:] = value
+            array_of(group, name)[:] = value
     return {name: plan.description() for name, plan in plans.items()}

@@ -23,7 +23,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.filters import Filter
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models import FAMILIES, Encoded, first_tensor
-from fourier_addition.models.prefixes import cut_points, prefix_nodes
+from fourier_addition.models.prefixes import beginnings, cut_points, prefix_nodes
 from tiny import number_ids, tiny_model
 
 LARGEST = 20
@@ -479,6 +479,19 @@ class TestPlan:
 
 
 class TestPrefix:
+    def test_nodes_are_the_distinct_beginnings_in_lexicographic_order(self):
+        ids = np.random.default_rng(0).integers(0, 3, (40, 5))
+        nodes = prefix_nodes(ids)
+        for length in range(1, 6):
+            first, beginning = beginnings(nodes, length)
+            distinct, wanted, inverse = np.unique(
+                ids[:, :length], axis=0, return_index=True, return_inverse=True
+            )
+            assert np.array_equal(first, wanted) and np.array_equal(beginning, inverse.reshape(-1))
+            assert np.array_equal(ids[first, :length][beginning], ids[:, :length])
+            assert len(first) == len(distinct)
+        assert len(np.unique(nodes)) == sum(len(beginnings(nodes, length)[0]) for length in range(1, 6))
+
     def test_cuts_cost_least(self):
         rng = np.random.default_rng(0)
         for _ in range(20):

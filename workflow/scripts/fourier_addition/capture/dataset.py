@@ -40,9 +40,8 @@ class _Concatenated(BackendArray):
         self.dtype = self._arrays[0].dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
-        found = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
+        outer = indexing.IndexingSupport.OUTER
+        found = indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
         return cast(np.ndarray, found)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
@@ -59,9 +58,8 @@ class _Concatenated(BackendArray):
         rows = np.arange(self.shape[self._axis])[wanted]
         pairs = list(zip(key, self.shape, strict=True))
         kept = [axis for axis, (one, _) in enumerate(pairs) if not isinstance(one, int)]
-        out = np.empty(
-            [len(np.arange(size)[one]) for one, size in pairs if not isinstance(one, int)], self.dtype
-        )
+        shape = [len(np.arange(size)[one]) for one, size in pairs if not isinstance(one, int)]
+        out = np.empty(shape, dtype=self.dtype)
 
         # Each store fills the places of the positions that lie in it.
         axis = kept.index(self._axis)

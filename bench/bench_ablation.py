@@ -25,12 +25,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from fourier_addition.ablation.conditions import (
-    FilterBank,
-    control_conditions,
-    layer_sweep,
-    table1_conditions,
-)
+from fourier_addition.ablation.conditions import control_conditions, table1_conditions
+from fourier_addition.ablation.filter_bank import FilterBank
+from fourier_addition.ablation.sweeps import layer_sweep
 from fourier_addition.files.whole import write_json
 from fourier_addition.fourier import fourier_basis
 

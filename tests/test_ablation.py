@@ -7,30 +7,29 @@ import pytest
 import torch
 from fourier_addition.ablation.conditions import (
     Condition,
-    FilterBank,
     control_conditions,
-    keep_only_conditions,
-    layer_sweep,
     layers_label,
-    period_sweep,
     table1_conditions,
-    tau_sweep,
 )
-from fourier_addition.ablation.engine.blocks import HALVES
+from fourier_addition.ablation.engine.blocks import Blocks
+from fourier_addition.ablation.engine.inputs import earlier_keys, last_token_stream
 from fourier_addition.ablation.engine.plan import plans
-from fourier_addition.ablation.engine.prefix import cut_points, last_token_stream, prefix_keys
+from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.plain import filtered
 from fourier_addition.ablation.run import run_conditions
+from fourier_addition.ablation.sweeps import keep_only_conditions, layer_sweep, period_sweep, tau_sweep
 from fourier_addition.ablation.torch_filters import TorchFilters
 from fourier_addition.errors import UserError
 from fourier_addition.filters import Filter
 from fourier_addition.fourier import fourier_basis
-from fourier_addition.models import Encoded, first_tensor
+from fourier_addition.models import FAMILIES, Encoded, first_tensor
+from fourier_addition.models.prefixes import beginnings, cut_points, prefix_nodes
 from tiny import number_ids, tiny_model
 
 LARGEST = 20
 TAU = 4
 LAYERS = 3
+CAUSAL = [name for name, family in FAMILIES.items() if not family.masked]
 
 
 def make(family="gpt2", **changes):
@@ -87,7 +86,7 @@ VARIANTS = {
 
 
 class TestEngine:
-    @pytest.mark.parametrize("name", [*HALVES, *VARIANTS])
+    @pytest.mark.parametrize("name", [*CAUSAL, *VARIANTS])
     def test_equals_the_plain_pass(self, name):
         family, changes = VARIANTS.get(name, (name, {}))
         view, ids, bank = make(family, **changes)
@@ -152,6 +151,18 @@ class TestEngine:
             assert module.__dict__.keys() == before[name].keys()
             assert not module._forward_hooks and not module._forward_pre_hooks
 
+    def test_faster_gelu_is_the_same_function(self):
+        view, _, _ = make()
+        encoded, _ = examples(view)
+        ids = torch.tensor([encoded[0].ids])
+        with torch.no_grad():
+            before, blocks = view.final_hidden(ids, -1), Blocks(view)
+            with blocks.faster():
+                faster = view.final_hidden(ids, -1)
+            assert not torch.equal(faster, before)
+            torch.testing.assert_close(faster, before, rtol=1e-5, atol=5e-6)
+            assert torch.equal(view.final_hidden(ids, -1), before)
+
     def test_is_refused_where_it_cannot_be(self):
         view, ids, bank = make()
         encoded, answers = examples(view)
@@ -181,7 +192,7 @@ class TestEngine:
 
 
 class TestPlain:
-    @pytest.mark.parametrize("family", [*HALVES, "bert", "roberta"])
+    @pytest.mark.parametrize("family", [*FAMILIES])
     def test_unfiltered_loss_is_hugging_faces(self, family):
         view, ids, bank = make(family)
         encoded, answers = examples(view)
@@ -468,6 +479,19 @@ class TestPlan:
 
 
 class TestPrefix:
+    def test_nodes_are_the_distinct_beginnings_in_lexicographic_order(self):
+        ids = np.random.default_rng(0).integers(0, 3, (40, 5))
+        nodes = prefix_nodes(ids)
+        for length in range(1, 6):
+            first, beginning = beginnings(nodes, length)
+            distinct, wanted, inverse = np.unique(
+                ids[:, :length], axis=0, return_index=True, return_inverse=True
+            )
+            assert np.array_equal(first, wanted) and np.array_equal(beginning, inverse.reshape(-1))
+            assert np.array_equal(ids[first, :length][beginning], ids[:, :length])
+            assert len(first) == len(distinct)
+        assert len(np.unique(nodes)) == sum(len(beginnings(nodes, length)[0]) for length in range(1, 6))
+
     def test_cuts_cost_least(self):
         rng = np.random.default_rng(0)
         for _ in range(20):
@@ -480,23 +504,23 @@ class TestPrefix:
                 return sum(distinct[e - 1] * (e - s) + 2.5 for s, e in zip(starts, ends, strict=True))
 
             options = [[*inner, 6] for n in range(6) for inner in itertools.combinations(range(1, 6), n)]
-            assert cost(cut_points(ids, 2.5)) == pytest.approx(min(map(cost, options)))
+            assert cost(cut_points(prefix_nodes(ids), 2.5)) == pytest.approx(min(map(cost, options)))
 
     def test_common_beginning_is_cut_off(self):
         ids = np.zeros((64, 40), np.int64)
         ids[:, 30:] = np.random.default_rng(0).integers(0, 1000, (64, 10))
-        assert cut_points(ids) == [30, 40]
+        assert cut_points(prefix_nodes(ids)) == [30, 40]
 
     @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
     def test_keys_are_those_of_the_whole_prompt(self, family, monkeypatch):
         view, _, _ = make(family, **({"sliding_window": 4} if family == "gemma2" else {}))
         monkeypatch.setattr(
-            "fourier_addition.ablation.engine.prefix.cut_points", lambda ids: [2, 3, ids.shape[1]]
+            "fourier_addition.models.prefix_cache.cut_points", lambda nodes: [2, 3, nodes.shape[1]]
         )
         prompts = [f"Total of {a} and {b} Answer" for a in (1, 2) for b in (1, 2, 3)]
         ids = torch.tensor([e.ids for e in view.encode(prompts)])
         with torch.no_grad():
-            shared = prefix_keys(view, ids[:, :-1])
+            shared = earlier_keys(view, ids[:, :-1])
             cache = view.model(ids[:, :-1], use_cache=True).past_key_values
             for (keys, values), layer in zip(shared, cache.layers, strict=True):
                 assert torch.allclose(keys, layer.keys, atol=1e-5)

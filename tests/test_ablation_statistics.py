@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import scipy.stats
 import xarray as xr
-from fourier_addition.ablation.conditions import FilterBank, control_conditions, table1_conditions
+from fourier_addition.ablation.conditions import control_conditions, table1_conditions
+from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.sensitivity import (
     Examples,
@@ -17,15 +18,14 @@ from fourier_addition.ablation.sensitivity import (
 from fourier_addition.ablation.statistics import (
     bootstrap_interval,
     control_summary,
-    error_histogram,
-    error_shape,
-    modular_agreement,
     summary,
     table1,
 )
-from fourier_addition.ablation.table1 import COLUMNS, table1_cells
+from fourier_addition.ablation.table1 import COLUMNS, MODULE_WORDS, table1_cells
+from fourier_addition.analysis.mistakes import error_counts, error_facts
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
+from fourier_addition.modules import FILTERED
 from fourier_addition.tables import write_table
 from tiny import number_ids, tiny_model
 
@@ -116,6 +116,9 @@ class TestTable1:
         table = summary(made_up(), **SETTINGS)
         assert len(table) == 6 and table["draw"].tolist() == [-1, -1, 0, 1, 2, 3]
 
+    def test_table_has_a_word_for_every_module(self):
+        assert set(MODULE_WORDS) == {"none", *FILTERED}
+
     def test_formats(self, tmp_path):
         table = table1(made_up(), **SETTINGS)
         headings, rows = table1_cells(table)
@@ -137,25 +140,25 @@ class TestTable1:
 class TestErrors:
     answer = np.array([10, 20, 30, 40, 50])
 
-    def test_histogram(self):
-        found = error_histogram(np.array([10, 30, 40, 35, -1]), self.answer)
+    def errors(self, *prediction):
+        """A table of errors; -1 is an answer that is no number."""
+        prediction = np.array(prediction, float)
+        return pd.DataFrame({"error": np.where(prediction < 0, np.nan, prediction - self.answer)})
+
+    def test_counts(self):
+        found = error_counts(self.errors(10, 30, 40, 35, -1), "x")
         assert found["error"].tolist() == [-5, 0, 10] and found["count"].tolist() == [1, 1, 2]
-        assert found["share"].tolist() == [0.2, 0.2, 0.4]
 
-    def test_shape(self):
-        found = error_shape(np.array([10, 30, 10, 35, -1]), self.answer, multiple=10, within=6)
-        assert found["wrong"] == 4 and found["no_number"] == 1 and found["largest"] == 20
-        assert found["share_multiple"] == pytest.approx(2 / 3)
-        assert found["share_within"] == pytest.approx(1 / 3)
+    def test_facts(self):
+        found = error_facts(self.errors(10, 30, 10, 35, -1), "x").set_index("name")["value"]
+        assert found["accuracy"] == pytest.approx(1 / 5)
+        assert found["answers that are no number"] == pytest.approx(1 / 5)
+        assert found["errors that are multiples of 10"] == pytest.approx(2 / 3)
+        assert found["errors below 6"] == pytest.approx(1 / 3)
 
-    def test_shape_without_errors(self):
-        found = error_shape(self.answer, self.answer, multiple=10, within=6)
-        assert found["wrong"] == 0 and np.isnan(found["share_multiple"]) and found["largest"] == 0
-        with pytest.raises(UserError, match="at least 1"):
-            error_shape(self.answer, self.answer, multiple=0, within=6)
-
-    def test_agreement_modulo(self):
-        assert modular_agreement(np.array([12, 21, 30, -1, 51]), self.answer, 2) == pytest.approx(2 / 5)
+    def test_facts_without_errors(self):
+        found = error_facts(self.errors(*self.answer), "x")
+        assert found["name"].tolist() == ["accuracy"] and found["value"].tolist() == [1.0]
 
 
 def paper_table(**accuracy):

@@ -19,10 +19,12 @@ from fourier_addition import models
 from fourier_addition.capture import dataset
 from fourier_addition.capture import store as layout
 from fourier_addition.capture.dataset import open_capture, read_number_rows
+from fourier_addition.capture.example import running_example
 from fourier_addition.capture.number_rows import write_number_rows
-from fourier_addition.capture.record import capture, running_example
+from fourier_addition.capture.record import capture
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import content_digest, content_files
+from fourier_addition.models import prefix_cache
 from tiny import number_ids, tiny_model
 
 LARGEST = 20
@@ -266,11 +268,11 @@ def test_shared_prefixes(family, tmp_path, monkeypatch):
     view = tiny_model(family, largest=LARGEST)
     run_capture(view, 30, tmp_path / "plain.zarr", block=30)
     shared: list[int] = []
-    prefix = models.ModelView.prefix
+    cache_of = prefix_cache.cache_of
     monkeypatch.setattr(
-        models.ModelView,
-        "prefix",
-        lambda self, ids, rows: (shared.append(ids.shape[1]), prefix(self, ids, rows))[1],
+        prefix_cache,
+        "cache_of",
+        lambda view, ids: (shared.append(ids.shape[1]), cache_of(view, ids))[1],
     )
     run_capture(view, 30, tmp_path / "shared.zarr", block=30, shared_prefix=3)
     assert (len(shared) > 0) is view.reusable_cache
@@ -527,7 +529,7 @@ def test_paths_that_are_no_readout(store, tmp_path):
 
 
 def test_module_names_are_those_of_the_models():
-    assert layout.MODULES == models.MODULES
+    assert layout.MODULES is models.MODULES
 
 
 def test_readers_do_without_torch():

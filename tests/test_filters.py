@@ -1,10 +1,13 @@
 """Filters: which components a band names, and that a filter is the projector it is defined as."""
 
+import jsonschema
 import numpy as np
 import pytest
 import scipy.linalg
 from fourier_addition.errors import UserError
 from fourier_addition.filters import (
+    BAND_KINDS,
+    BandKind,
     Filter,
     band_label,
     component_of_period,
@@ -15,6 +18,7 @@ from fourier_addition.filters import (
     removal_basis,
 )
 from fourier_addition.fourier import BASES, fourier_basis
+from fourier_addition.pipeline.config import schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,6 +107,24 @@ class TestBands:
         assert band_label({"complement": {"components": [7]}}) == "all but component 7"
         assert band_label({"range": [3, 9]}) == "components 3 to 9"
 
+    def test_a_new_kind_is_one_record(self, monkeypatch):
+        """Also for the configuration: its schema and its checks ask this module alone."""
+        multiples = BandKind(
+            "multiples",
+            word=False,
+            components=lambda value, given: given.basis.components[given.basis.components % value == 0],
+            label=lambda value: f"every component of {value}",
+        )
+        monkeypatch.setitem(BAND_KINDS, "multiples", multiples)
+        assert components_of({"multiples": 100}, self.basis).tolist() == [100, 200]
+        assert band_label({"complement": {"multiples": 100}}) == "all but every component of 100"
+        with pytest.raises(UserError, match="complement, multiples"):
+            components_of({"odd": 3}, self.basis)
+        with pytest.raises(UserError, match="holds no Fourier component"):
+            components_of({"multiples": 300}, self.basis)
+        bands = schema()["properties"]["ablations"]["properties"]["bands"]
+        jsonschema.validate(["low", {"multiples": 100}, {"complement": {"range": [1, 9]}}], bands)
+
 
 class TestRemovalBasis:
     @pytest.mark.parametrize("kind", BASES)
@@ -167,7 +189,7 @@ class TestProjector:
         rows = constraints(weights, basis, components)
         assert np.abs(rows @ kept(x).T).max() < 1e-10 * np.linalg.norm(rows)
         assert np.linalg.matrix_rank(rows) == kept.rank == removed.shape[1]
-        assert np.allclose(kept.removed_basis() @ kept.removed_basis().T, removed @ removed.T, atol=1e-12)
+        assert np.allclose(np.eye(kept.width) - matrix, removed @ removed.T, atol=1e-12)
 
     @settings(max_examples=60, deadline=None)
     @given(cases())

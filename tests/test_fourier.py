@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fourier_addition.analysis.outliers import null_test, prominence
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import (
     embedding_spectrum,
@@ -12,7 +13,6 @@ from fourier_addition.fourier import (
     spectrum,
     waves,
 )
-from fourier_addition.outliers import null_test, prominence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -16,14 +16,12 @@ from fourier_addition.models import (
     first_tensor,
     load_model,
     scratch_model,
-    use_builtin_gelu,
     wrap,
 )
 from safetensors.torch import load_file, save_file
 from tiny import number_ids, tiny_config, tiny_model, tiny_tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import BertModel
-from transformers.activations import NewGELUActivation
 
 LARGEST = 20
 PROMPTS = [
@@ -56,6 +54,11 @@ def record(view, bucket, **options):
     with Recorder(view, len(bucket.ids)) as recorder:
         recorded = recorder.run(bucket.ids, bucket.position, **options)
         return recorded.module_output.clone(), recorded.residual.clone()
+
+
+def forward_number_logits(view, bucket, ids):
+    """The model's logits of the numbers at the reading position, (batch, number)."""
+    return view.number_logits(view.final_hidden(bucket.ids, bucket.position), ids)
 
 
 def own_outputs(view, bucket):
@@ -242,7 +245,7 @@ def test_number_logits_are_the_rows_of_the_full_logits(views, family):
     logits, _, _ = own_outputs(view, bucket)
     rows = logits[:, bucket.position]
     with torch.no_grad():
-        numbers = view.forward_number_logits(bucket.ids, bucket.position, ids)
+        numbers = forward_number_logits(view, bucket, ids)
         token, total = view.vocabulary_summary(view.final_hidden(bucket.ids, bucket.position), rows_at_once=7)
     assert numbers.dtype == torch.float32
     torch.testing.assert_close(numbers, rows[:, ids], rtol=1e-5, atol=3e-6)
@@ -321,9 +324,7 @@ def test_gradients_flow_through_number_logits(family):
     bucket = batch_of(view)
     ids = number_ids(view.tokenizer, LARGEST)
     targets = torch.tensor([18, 15])
-    loss = torch.nn.functional.cross_entropy(
-        view.forward_number_logits(bucket.ids, bucket.position, ids), targets
-    )
+    loss = torch.nn.functional.cross_entropy(forward_number_logits(view, bucket, ids), targets)
     loss.backward()
     parameters = [
         view.embedding_parameter(),
@@ -348,8 +349,8 @@ def test_save_and_load_give_the_same_model(views, family, tmp_path):
     bucket = batch_of(view)
     with torch.no_grad():
         assert torch.equal(
-            again.forward_number_logits(bucket.ids, bucket.position, ids),
-            view.forward_number_logits(bucket.ids, bucket.position, ids),
+            forward_number_logits(again, bucket, ids),
+            forward_number_logits(view, bucket, ids),
         )
 
 
@@ -362,7 +363,7 @@ def test_half_precision_projects_in_float32(family, tmp_path):
     bucket = batch_of(view)
     _, residual = record(view, bucket)
     with torch.no_grad():
-        logits = view.forward_number_logits(bucket.ids, bucket.position, ids)
+        logits = forward_number_logits(view, bucket, ids)
         exact = view.final_norm(residual[-1]).double() @ view.unembedding(ids).double().T
         if view.unembedding_bias(ids) is not None:
             exact += view.unembedding_bias(ids)
@@ -412,16 +413,6 @@ def test_hooks_are_gone_after_recording():
     with pytest.raises(RuntimeError, match="stop"), Recorder(view, 2):
         raise RuntimeError("stop")
     assert hooks() == 0
-
-
-def test_builtin_gelu_is_the_same_function():
-    view = tiny_model("gpt2", layers=3)
-    before = record(view, batch_of(view))
-    assert use_builtin_gelu(view) == 3
-    assert not any(isinstance(module, NewGELUActivation) for module in view.model.modules())
-    for one, other in zip(before, record(view, batch_of(view)), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=5e-6)
-    assert use_builtin_gelu(tiny_model("llama")) == 0
 
 
 def test_scratch_model_depends_on_the_seed_alone(tmp_path):

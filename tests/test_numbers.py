@@ -1,9 +1,8 @@
 """Number spaces on real tokenizers and on ones made here."""
 
-import numpy as np
 import pytest
 from fourier_addition.errors import UserError
-from fourier_addition.numbers import NumberSpace, number_space, tokenizer_number_space
+from fourier_addition.numbers import number_space, tokenizer_number_space
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +53,3 @@ def test_no_numbers_and_unknown_forms_are_refused():
         number_space(lambda text: [1, 2], "bare")
     with pytest.raises(UserError, match="'quoted' is not known"):
         number_space(lambda text: [1], "quoted")
-
-
-def test_values_of_tokens():
-    space = NumberSpace(np.array([10, 4, 7]), "bare")
-    assert space.value_of(np.array([[7, 10], [99, 4]])).tolist() == [[2, 0], [-1, 1]]

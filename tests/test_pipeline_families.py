@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from fourier_addition.ablation.conditions import FilterBank
+from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.statistics import summary_with_controls
 from fourier_addition.ablation.study import study_conditions, study_predictions
@@ -11,8 +11,9 @@ from fourier_addition.analysis.lens import lens_accuracy, predictions
 from fourier_addition.analysis.module_spectra import example_spectra, final_waves, module_spectra
 from fourier_addition.analysis.prompted import answer_summary, answer_table, parsed_number, prompted_examples
 from fourier_addition.capture.dataset import open_capture, read_number_rows
+from fourier_addition.capture.example import running_example
 from fourier_addition.capture.number_rows import write_number_rows
-from fourier_addition.capture.record import capture, running_example
+from fourier_addition.capture.record import capture
 from fourier_addition.fourier import fourier_basis, spectrum
 from fourier_addition.models import FAMILIES, greedy_texts
 from fourier_addition.tasks import Task, dataset

@@ -9,11 +9,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from fourier_addition.analysis.outliers import prominence
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.fourier import spectrum as magnitudes
 from fourier_addition.fourier import waves as component_waves
-from fourier_addition.outliers import prominence
 from fourier_addition.plots import ablation, errors, pairs, probes, theme
 from fourier_addition.plots.clusters import plot_clusters
 from fourier_addition.plots.embedding import plot_embedding_spectra

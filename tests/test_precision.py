@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fourier_addition.ablation.conditions import FilterBank
+from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.statistics import summary_with_controls
 from fourier_addition.ablation.study import study_conditions
@@ -66,7 +66,7 @@ def directory(tmp_path_factory, examples):
     generator = torch.Generator().manual_seed(0)
     for _ in range(250):
         some = torch.randperm(len(answers), generator=generator)[:64]
-        logits = view.forward_number_logits(bucket.ids[some], bucket.position, ids)
+        logits = view.number_logits(view.final_hidden(bucket.ids[some], bucket.position), ids)
         loss = torch.nn.functional.cross_entropy(logits, answers[some])
         optimizer.zero_grad()
         loss.backward()

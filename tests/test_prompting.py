@@ -19,7 +19,7 @@ from fourier_addition.capture.record import capture
 from fourier_addition.errors import UserError
 from fourier_addition.models import ModelView, greedy_texts
 from fourier_addition.models.encoding import encode_causal
-from fourier_addition.models.sharing import common_length
+from fourier_addition.models.prefixes import common_length
 from fourier_addition.numbers import BOUNDARY, tokenizer_number_space
 from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.figures import views

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from fourier_addition.ablation.conditions import FilterBank
+from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.outcomes import read_outcomes, write_outcomes
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.ablation.study import shard_rows, study_conditions

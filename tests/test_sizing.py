@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from fourier_addition.ablation.conditions import FilterBank
+from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.study import study_conditions
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis

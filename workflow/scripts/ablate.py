@@ -12,7 +12,7 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("ablate", run="mini.finetuned.seed0", range="all")
 
 with job(snakemake) as log:
-    from fourier_addition.ablation.conditions import FilterBank
+    from fourier_addition.ablation.filter_bank import FilterBank
     from fourier_addition.ablation.outcomes import write_outcomes
     from fourier_addition.ablation.run import run_conditions
     from fourier_addition.ablation.statistics import summary_with_controls
@@ -21,6 +21,7 @@ with job(snakemake) as log:
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
 
+    # The examples of this range of operands, and the model
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     params, settings, analysis = snakemake.params, snakemake.params.settings, snakemake.params.analysis
     examples = of_split(pd.read_parquet(snakemake.input.dataset), settings["split"])
@@ -29,6 +30,8 @@ with job(snakemake) as log:
     view = load_model(directory_of(snakemake.input.checkpoint), device=device, **snakemake.params.weights)
     view.on_one_device("Filters")
     space = tokenizer_number_space(view.tokenizer, params.numbers["answer"]).first(params.numbers["numbers"])
+
+    # Every condition of the study
     bank = FilterBank(
         view.module_unembedding(space.ids, analysis["norm"]).cpu().numpy(),
         fourier_basis(space.size, analysis["basis"]),
@@ -36,11 +39,15 @@ with job(snakemake) as log:
     conditions = study_conditions(
         bank, view.n_layers, settings, tau=params.tau, cut=analysis["cut"], seed=analysis["seed"]
     )
+
+    # This job's share of the examples, where several jobs share them
     encoded = view.encode(examples["prompt"].tolist())
     part = params.get("part")
     if part:
         rows = shard_rows(encoded, settings["batch_size"], *part)
         examples, encoded = examples.iloc[rows], [encoded[row] for row in rows]
+
+    # Run them, and summarise here where no other job holds a share
     log.info("%d conditions x %d examples", len(conditions), len(examples))
     outcomes = run_conditions(
         view,

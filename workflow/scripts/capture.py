@@ -14,6 +14,7 @@ with job(snakemake):
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
 
+    # This shard's examples, the model and its numbers
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     settings, numbers = snakemake.params.capture, snakemake.params.numbers
     examples = pd.read_parquet(snakemake.input.dataset)
@@ -21,6 +22,8 @@ with job(snakemake):
     rows = examples[examples["split"] == settings["split"]].iloc[first:end]
     view = load_model(directory_of(snakemake.input.checkpoint), device=device, **snakemake.params.weights)
     space = tokenizer_number_space(view.tokenizer, numbers["answer"]).first(numbers["numbers"])
+
+    # The model runs, and the store is written
     arrays = capture(
         view,
         rows["prompt"].tolist(),

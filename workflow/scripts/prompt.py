@@ -22,6 +22,7 @@ if "snakemake" not in globals():
 with job(snakemake) as log:
     from fourier_addition.models import greedy_texts, load_model
 
+    # What the model writes after each test prompt
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     params = snakemake.params
     examples = of_split(pd.read_parquet(snakemake.input.prompts), "test")
@@ -34,6 +35,8 @@ with job(snakemake) as log:
         finished=number_complete,
         progress=progress,
     )
+
+    # Its answers as numbers, how often they are right and how they err
     table = answer_table(examples, texts)
     summary = answer_summary(table)
     log.info("%s", summary)

@@ -18,6 +18,7 @@ with job(snakemake) as log:
     from fourier_addition.models import load_model
     from fourier_addition.numbers import tokenizer_number_space
 
+    # The model, and the readings to go over
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     params, settings = snakemake.params, snakemake.params.settings
     dataset = pd.read_parquet(snakemake.input.dataset)
@@ -38,6 +39,7 @@ with job(snakemake) as log:
         space = tokenizer_number_space(view.tokenizer, form).first(task.numbers)
         return Examples(view.encode(examples["prompt"].tolist()), examples["answer"].to_numpy(), space.ids)
 
+    # Table 1 in every reading, and what follows from each
     tables = tables_by_reading(
         view,
         {form: in_form(form) for form in grid["answer"]},

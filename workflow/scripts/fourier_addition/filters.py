@@ -7,17 +7,131 @@ The constant's row is never among them, so no filter constrains it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import FourierBasis, high_components, low_components
 
-Band = str | Mapping[str, object]
-NAMED_BANDS = ("low", "high")
-BAND_KEYS = ("periods", "components", "range", "complement")
+Band = str | Mapping[str, Any]
+"""A band as the configuration writes it: a word, or a mapping with one key; see `BAND_KINDS`."""
+
+
+@dataclass(frozen=True)
+class BandSettings:
+    """What turns a band into components.
+
+    band: the band as it is written, for messages.
+    basis: whose components are named. tau, cut: where low ends and high begins (section 3.3).
+    tolerance: largest relative distance between a period and that of its nearest component.
+    """
+
+    band: Band
+    basis: FourierBasis
+    tau: int | None
+    cut: str
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class BandKind:
+    """One way of writing a band.
+
+    name: the word itself (`low`), or the key of the mapping (`periods`). word: which of the two.
+    components: (what stands under the key, or the word; settings) -> components in any order.
+    label: (the same) -> the band in words, for tables and figures.
+    """
+
+    name: str
+    word: bool
+    components: Callable[[Any, BandSettings], Sequence[int] | np.ndarray]
+    label: Callable[[Any], str]
+
+
+def _divided(
+    part: Callable[[FourierBasis, int, str], np.ndarray],
+) -> Callable[[str, BandSettings], np.ndarray]:
+    def components(word: str, given: BandSettings) -> np.ndarray:
+        if given.tau is None:
+            raise UserError(f"Band '{word}' needs tau, the component that divides low from high.")
+        return part(given.basis, given.tau, given.cut)
+
+    return components
+
+
+def _listed(value: Any, key: str, given: BandSettings, *, whole: bool) -> list[Any]:
+    """The list under a key, which must hold (whole) numbers."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise UserError(f"Band {given.band!r} must give a list under `{key}`, not {value!r}.")
+    allowed = (int, np.integer) if whole else (int, float, np.number)
+    if not all(isinstance(entry, allowed) and not isinstance(entry, bool) for entry in value):
+        raise UserError(f"Band {given.band!r} must list {'whole ' if whole else ''}numbers under `{key}`.")
+    return list(value)
+
+
+def _of_periods(value: Any, given: BandSettings) -> list[int]:
+    periods = _listed(value, "periods", given, whole=False)
+    return [component_of_period(period, given.basis, given.tolerance) for period in periods]
+
+
+def _of_components(value: Any, given: BandSettings) -> list[int]:
+    return _listed(value, "components", given, whole=True)
+
+
+def _of_range(value: Any, given: BandSettings) -> list[int]:
+    ends = _listed(value, "range", given, whole=True)
+    if len(ends) != 2:
+        raise UserError(f"Band {given.band!r} must give `range` as [first, last], both included.")
+    return list(range(ends[0], ends[1] + 1))
+
+
+def _of_complement(value: Any, given: BandSettings) -> np.ndarray:
+    inner = components_of(value, given.basis, given.tau, given.cut, given.tolerance)
+    return np.setdiff1d(given.basis.components, inner)
+
+
+def _list_label(name: str) -> Callable[[Any], str]:
+    def label(value: Any) -> str:
+        return f"{name if len(value) > 1 else name[:-1]} {', '.join(f'{entry:g}' for entry in value)}"
+
+    return label
+
+
+_KINDS = (
+    # k < tau, and everything else but the constant (section 3.3)
+    BandKind("low", True, _divided(low_components), str),
+    BandKind("high", True, _divided(high_components), str),
+    # {periods: [2, 5]}: each period, in numbers, is taken to its nearest component
+    BandKind("periods", False, _of_periods, _list_label("periods")),
+    # {components: [1, 2]}
+    BandKind("components", False, _of_components, _list_label("components")),
+    # {range: [1, 9]}: first and last component, both included
+    BandKind("range", False, _of_range, lambda value: f"components {value[0]} to {value[1]}"),
+    # {complement: low}: everything but the constant that a band leaves out
+    BandKind("complement", False, _of_complement, lambda value: f"all but {band_label(value)}"),
+)
+BAND_KINDS = {kind.name: kind for kind in _KINDS}
+"""Every way of writing a band; a new one is one entry here."""
+
+
+def _kind_of(band: Band) -> tuple[BandKind, Any]:
+    """The kind of a band and what is said under its key (or the word). Raises UserError for no kind."""
+    words = [name for name, kind in BAND_KINDS.items() if kind.word]
+    keys = [name for name, kind in BAND_KINDS.items() if not kind.word]
+    if isinstance(band, str):
+        if band not in words:
+            raise UserError(
+                f"Band '{band}' is not known; it is {' or '.join(words)}, "
+                f"or a mapping with one of {', '.join(keys)}."
+            )
+        return BAND_KINDS[band], band
+    if not isinstance(band, Mapping) or len(band) != 1 or next(iter(band)) not in keys:
+        raise UserError(f"Band {band!r} must be a mapping with exactly one of {', '.join(keys)}.")
+    ((key, value),) = band.items()
+    return BAND_KINDS[key], value
 
 
 def components_of(
@@ -29,56 +143,25 @@ def components_of(
 ) -> np.ndarray:
     """The components that a band names: sorted (component,) int, without the constant.
 
-    band: `low` or `high` (which need tau and cut, section 3.3), or a mapping with one key:
-        `periods`: list of periods in numbers, each taken to its nearest component;
-        `components`: list of components; `range`: [first, last], both included;
-        `complement`: a band, of which everything else but the constant is taken.
-    tolerance: largest relative distance between a period and that of its nearest component.
+    band: of any kind in `BAND_KINDS`. tau, cut, tolerance: see `BandSettings`.
     Raises UserError for a band that is unknown or empty, a tau beyond the components, a period
     that no component has, and components that do not exist.
     """
-    if isinstance(band, str):
-        if band not in NAMED_BANDS:
-            raise UserError(
-                f"Band '{band}' is not known; it is {' or '.join(NAMED_BANDS)}, "
-                f"or a mapping with one of {', '.join(BAND_KEYS)}."
-            )
-        if tau is None:
-            raise UserError(f"Band '{band}' needs tau, the component that divides low from high.")
-        return (low_components if band == "low" else high_components)(basis, tau, cut)
-    if not isinstance(band, Mapping) or len(band) != 1 or next(iter(band)) not in BAND_KEYS:
-        raise UserError(f"Band {band!r} must be a mapping with exactly one of {', '.join(BAND_KEYS)}.")
-    ((key, value),) = band.items()
-    if key == "complement":
-        return _not_empty(
-            np.setdiff1d(basis.components, components_of(value, basis, tau, cut, tolerance)), band
-        )
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise UserError(f"Band {band!r} must give a list under `{key}`, not {value!r}.")
-    kind = (int, float, np.number) if key == "periods" else (int, np.integer)
-    if not all(isinstance(entry, kind) and not isinstance(entry, bool) for entry in value):
-        raise UserError(
-            f"Band {band!r} must list {'' if key == 'periods' else 'whole '}numbers under `{key}`."
-        )
-    if key == "periods":
-        found = [component_of_period(period, basis, tolerance) for period in value]
-    elif key == "components":
-        found = list(value)
-    else:
-        if len(value) != 2:
-            raise UserError(f"Band {band!r} must give `range` as [first, last], both included.")
-        found = list(range(value[0], value[1] + 1))
-    components = _not_empty(np.unique(np.asarray(found, np.int64)), band)
+    kind, value = _kind_of(band)
+    found = kind.components(value, BandSettings(band, basis, tau, cut, tolerance))
+    components = np.unique(np.asarray(found, np.int64))
+    if components.size == 0:
+        raise UserError(f"Band {band!r} holds no Fourier component.")
     if 0 in components:
         raise UserError(f"Band {band!r} names component 0, the constant, which is always kept.")
     basis.rows_of(components)
     return components
 
 
-def _not_empty(components: np.ndarray, band: Band) -> np.ndarray:
-    if components.size == 0:
-        raise UserError(f"Band {band!r} holds no Fourier component.")
-    return components
+def band_label(band: Band) -> str:
+    """A band in words, for tables and figures."""
+    kind, value = _kind_of(band)
+    return kind.label(value)
 
 
 def component_of_period(period: float, basis: FourierBasis, tolerance: float = 0.05) -> int:
@@ -97,19 +180,6 @@ def component_of_period(period: float, basis: FourierBasis, tolerance: float = 0
             f"nearest is {basis.periods[nearest]:g}, further away than the tolerance of {tolerance:g}."
         )
     return nearest + 1
-
-
-def band_label(band: Band) -> str:
-    """A band in words, for tables and figures."""
-    if isinstance(band, str):
-        return band
-    ((key, value),) = band.items()
-    if key == "complement":
-        return f"all but {band_label(value)}"
-    if key == "range":
-        return f"components {value[0]} to {value[1]}"
-    name = key if len(value) > 1 else key[:-1]
-    return f"{name} {', '.join(f'{entry:g}' for entry in value)}"
 
 
 def keep_only(components: Sequence[int] | np.ndarray, basis: FourierBasis) -> np.ndarray:
@@ -145,12 +215,15 @@ def removal_basis(
         raise UserError("A filter needs at least one Fourier component to remove.")
     if len(unembedding) < basis.points:
         raise UserError(f"The unembedding of {len(unembedding)} numbers is too short for {basis.points}.")
+
+    # The directions that B F W_U reads; those of singular value zero are read by no row.
     rows_of_numbers = np.asarray(unembedding, np.float64)[: basis.points]
     rows = basis.matrix[basis.rows_of(components)] @ rows_of_numbers
     _, values, directions = np.linalg.svd(rows, full_matrices=False)
     if tolerance is None:
         tolerance = max(rows.shape) * np.finfo(np.float64).eps
     rank = int(np.count_nonzero(values > tolerance * values[0]))
+
     width = rows.shape[1]
     if rank >= width:
         raise UserError(
@@ -210,21 +283,15 @@ class Filter:
     @property
     def width(self) -> int:
         """d_model."""
-        return self.basis.shape[0]
+        return int(self.basis.shape[0])
 
     @property
     def rank(self) -> int:
         """Dimensions that are removed."""
-        columns = self.basis.shape[1]
+        columns = int(self.basis.shape[1])
         return self.width - columns if self.keeps else columns
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """y of x (..., d_model), in float64."""
-        inside = (x @ self.basis) @ self.basis.T
+        inside: np.ndarray = (x @ self.basis) @ self.basis.T
         return inside if self.keeps else x - inside
-
-    def removed_basis(self) -> np.ndarray:
-        """Orthonormal basis of what is removed, (d_model, rank)."""
-        if not self.keeps:
-            return self.basis
-        return np.linalg.qr(self.basis, mode="complete")[0][:, self.basis.shape[1] :]

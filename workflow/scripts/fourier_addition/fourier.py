@@ -16,6 +16,7 @@ Two bases are offered:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -46,7 +47,7 @@ class FourierBasis:
     @property
     def points(self) -> int:
         """Numbers that the basis spans, counted from 0."""
-        return self.matrix.shape[1]
+        return int(self.matrix.shape[1])
 
     @property
     def n_components(self) -> int:
@@ -63,7 +64,7 @@ class FourierBasis:
         """(component,) float: base period / k, in numbers."""
         return self.base_period / self.components
 
-    def rows_of(self, components: np.ndarray | list[int]) -> np.ndarray:
+    def rows_of(self, components: Sequence[int] | np.ndarray) -> np.ndarray:
         """(row',) int: indices of the rows of the given components (0 is the constant).
 
         Raises UserError for a component that the basis does not have.
@@ -90,6 +91,8 @@ def fourier_basis(size: int, kind: str = "paper") -> FourierBasis:
         raise UserError(f"Fourier basis '{kind}' is not known; it is one of {', '.join(BASES)}.")
     if size < 4:
         raise UserError(f"A Fourier basis needs at least 4 numbers, not {size}.")
+
+    # Row by row: the constant, then sine and cosine of each component.
     period = size - 1
     points = size if kind == "paper" else size - 1
     numbers = np.arange(points)
@@ -108,6 +111,7 @@ def fourier_basis(size: int, kind: str = "paper") -> FourierBasis:
         rows += [sine, cosine]
         components += [k, k]
         functions += ["sin", "cos"]
+
     matrix = np.stack(rows)
     matrix.setflags(write=False)
     return FourierBasis(kind, matrix, np.asarray(components), np.asarray(functions), period)
@@ -122,7 +126,8 @@ def coefficients(signal: np.ndarray, basis: FourierBasis) -> np.ndarray:
     if signal.shape[-1] < basis.points:
         count = signal.shape[-1]
         raise UserError(f"A signal over {count} numbers is too short for a basis of {basis.points}.")
-    return signal[..., : basis.points] @ basis.matrix.T
+    rows: np.ndarray = signal[..., : basis.points] @ basis.matrix.T
+    return rows
 
 
 def component_magnitudes(rows: np.ndarray, basis: FourierBasis) -> np.ndarray:
@@ -177,11 +182,15 @@ def projected_spectra(
     the feature covariance.
     """
     to_components = basis.matrix @ np.asarray(unembedding, np.float64)[: basis.points]
+
+    # The mean power of each row of F W_U x is a quadratic form of the outputs' covariance.
     if average == "rms":
         x = np.asarray(outputs, np.float64)
         covariance = x.T @ x / len(x)
         power = np.einsum("rf,fg,rg->r", to_components, covariance, to_components)
         return component_magnitudes(np.sqrt(np.maximum(power, 0)), basis)
+
+    # The mean of magnitudes needs every example's; blocks bound the memory.
     if average != "mean":
         raise UserError(f"Averaging '{average}' is not known; it is one of mean, rms.")
     total = np.zeros(basis.n_components)

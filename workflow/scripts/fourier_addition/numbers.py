@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,16 +52,6 @@ class NumberSpace:
             )
         return NumberSpace(self.ids[:count], self.form)
 
-    def value_of(self, token_ids: np.ndarray) -> np.ndarray:
-        """Numbers that token ids stand for, -1 where a token is no number of this space.
-
-        token_ids: any shape; returns int64 of the same shape.
-        """
-        lookup = {int(token): number for number, token in enumerate(self.ids)}
-        flat = np.asarray(token_ids).ravel()
-        values = np.fromiter((lookup.get(int(token), -1) for token in flat), np.int64, flat.size)
-        return values.reshape(np.shape(token_ids))
-
 
 def number_space(encode: Callable[[str], Sequence[int]], form: str, limit: int = 100_000) -> NumberSpace:
     """Find the largest gap-free run 0..p-1 of numbers that are one token each.
@@ -73,6 +64,8 @@ def number_space(encode: Callable[[str], Sequence[int]], form: str, limit: int =
     """
     if form not in ANSWER_FORMS:
         raise UserError(f"Answer form '{form}' is not known; it is one of {', '.join(ANSWER_FORMS)}.")
+
+    # Number after number, until one is several tokens or a token that was met before.
     ids: list[int] = []
     seen: set[int] = set()
     for number in range(limit):
@@ -82,15 +75,17 @@ def number_space(encode: Callable[[str], Sequence[int]], form: str, limit: int =
             break
         seen.add(tokens[0])
         ids.append(int(tokens[0]))
+
     # An unknown-word token is met once before it repeats: the run ends before it.
     if ids and list(encode(ANSWER_FORMS[form].format(number=len(ids)))) == [ids[-1]]:
         ids.pop()
+
     if not ids:
         raise UserError(f"Number 0 is not one token in the '{form}' form of this tokenizer.")
     return NumberSpace(np.asarray(ids, np.int64), form)
 
 
-def tokenizer_number_space(tokenizer: object, form: str, limit: int = 100_000) -> NumberSpace:
+def tokenizer_number_space(tokenizer: Any, form: str, limit: int = 100_000) -> NumberSpace:
     """`number_space` of a Hugging Face tokenizer.
 
     tokenizer: anything with `encode(text, add_special_tokens=False)`.

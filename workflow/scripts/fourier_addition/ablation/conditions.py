@@ -1,4 +1,4 @@
-"""What is filtered where: the rows of table 1, their controls, and sweeps (section 4.2 of the paper).
+"""What is filtered where: the rows of table 1 and their controls (section 4.2 of the paper).
 
 A condition names a filter and the modules and layers at whose outputs it is applied. Conditions that
 remove the same components share one `Filter` object, which the engine relies on to share work.
@@ -7,25 +7,17 @@ remove the same components share one `Filter` object, which the engine relies on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.errors import UserError
-from fourier_addition.filters import (
-    Band,
-    Filter,
-    band_label,
-    component_of_period,
-    components_of,
-    keep_only,
-    random_components,
-    removal_basis,
-)
-from fourier_addition.fourier import FourierBasis
+from fourier_addition.filters import Band, Filter, band_label, components_of, random_components
+from fourier_addition.modules import FILTERED, MODULES
 
-MODULES = ("attention", "mlp", "both")
-TABLE_ROWS = tuple((module, band) for band in ("low", "high") for module in ("both", "attention", "mlp"))
+TABLE_ROWS = tuple((module, band) for band in ("low", "high") for module in ("both", *MODULES))
+"""Table 1 of the paper below its first row: (module, removed band), in the paper's order."""
 CONTROLS = ("subspace", "components")
 
 
@@ -69,45 +61,8 @@ class Condition:
         )
 
 
-@dataclass
-class FilterBank:
-    """The map F W_U from module outputs to Fourier components, and the filters made from it.
-
-    unembedding: (number, d_model) W_U, or with what stands before it folded in.
-    tolerance: relative rank tolerance of `removal_basis`.
-    """
-
-    unembedding: np.ndarray
-    basis: FourierBasis
-    tolerance: float | None = None
-    _removing: dict[tuple[int, ...], Filter] = field(default_factory=dict, repr=False)
-    _random: dict[tuple[int, int, int], Filter] = field(default_factory=dict, repr=False)
-
-    @property
-    def width(self) -> int:
-        """d_model."""
-        return self.unembedding.shape[1]
-
-    def removing(self, components: Iterable[int]) -> Filter:
-        """The filter against a set of components; the same object for the same set."""
-        key = tuple(int(k) for k in components)
-        if key not in self._removing:
-            removed = removal_basis(self.unembedding, self.basis, key, self.tolerance)
-            self._removing[key] = Filter.removing(removed)
-        return self._removing[key]
-
-    def random(self, rank: int, seed: int, draw: int) -> Filter:
-        """The draw-th random filter of a rank; the same object for the same three numbers.
-
-        A draw depends on nothing else, so more draws or other rows leave it as it is.
-        """
-        key = (rank, seed, draw)
-        if key not in self._random:
-            self._random[key] = Filter.random(self.width, rank, np.random.default_rng([seed, rank, draw]))
-        return self._random[key]
-
-
-def _layers(n_layers: int, layers: Sequence[int] | None) -> tuple[int, ...]:
+def chosen_layers(n_layers: int, layers: Sequence[int] | None) -> tuple[int, ...]:
+    """Layers in order, each once; all of them for None. Raises UserError for none or an unknown one."""
     chosen = tuple(range(n_layers)) if layers is None else tuple(sorted({int(layer) for layer in layers}))
     if not chosen:
         raise UserError("A filter needs at least one layer to be applied at.")
@@ -118,8 +73,8 @@ def _layers(n_layers: int, layers: Sequence[int] | None) -> tuple[int, ...]:
 
 
 def _modules(modules: str) -> str:
-    if modules not in MODULES:
-        raise UserError(f"Module '{modules}' is not known; it is one of {', '.join(MODULES)}.")
+    if modules not in FILTERED:
+        raise UserError(f"Module '{modules}' is not known; it is one of {', '.join(FILTERED)}.")
     return modules
 
 
@@ -157,7 +112,7 @@ def table1_conditions(
     layers: where the filters are applied; every layer by default. Raises UserError for a tau beyond
     the components, layers that do not exist and a filter that would leave no dimensions.
     """
-    chosen = _layers(n_layers, layers)
+    chosen = chosen_layers(n_layers, layers)
     rows = [unfiltered(n_layers)]
     for module, band in TABLE_ROWS:
         components = components_of(band, bank.basis, tau, cut)
@@ -183,158 +138,37 @@ def control_conditions(
         raise UserError(f"Control '{kind}' is not known; it is one of {', '.join(CONTROLS)}.")
     if draws < 1:
         raise UserError(f"A control needs at least 1 draw, not {draws}.")
-    controls = []
-    for row in conditions:
-        if row.filter is None:
-            continue
-        for draw in range(draws):
-            if kind == "subspace":
-                components: tuple[int, ...] = ()
-                chosen = bank.random(row.rank, seed, draw)
-                label = f"random subspace of rank {row.rank}"
-            else:
-                size = len(row.components)
-                if size == 0:
-                    raise UserError(f"Condition '{row.name}' removes no components to draw a control for.")
-                # A salt keeps these draws apart from those of the subspaces of the same number.
-                rng = np.random.default_rng([seed, size, draw, 1])
-                components = tuple(int(k) for k in random_components(bank.basis, size, rng))
-                chosen = bank.removing(components)
-                label = f"{size} random components"
-            controls.append(
-                replace(
-                    row,
-                    name=f"{row.name}/{kind}-{draw:02d}",
-                    kind=kind,
-                    band=label,
-                    components=components,
-                    filter=chosen,
-                    draw=draw,
-                    control_of=row.name,
-                )
-            )
-    return controls
-
-
-def tau_sweep(
-    bank: FilterBank,
-    n_layers: int,
-    taus: Sequence[int],
-    cut: str = "component",
-    bands: Sequence[str] = ("low", "high"),
-    modules: Sequence[str] = MODULES,
-    layers: Sequence[int] | None = None,
-) -> list[Condition]:
-    """Table 1's filters for other thresholds; `value` is tau."""
-    chosen = _layers(n_layers, layers)
+    draw_of = _random_subspace if kind == "subspace" else _random_components
     return [
-        removal(
-            f"{module}-{band}-tau-{tau}",
-            "tau",
-            band,
-            module,
-            chosen,
-            components_of(band, bank.basis, tau, cut),
-            bank,
-            value=tau,
+        replace(
+            draw_of(row, bank, seed, draw),
+            name=f"{row.name}/{kind}-{draw:02d}",
+            kind=kind,
+            draw=draw,
+            control_of=row.name,
         )
-        for tau in taus
-        for band in bands
-        for module in modules
+        for row in conditions
+        if row.filter is not None
+        for draw in range(draws)
     ]
 
 
-def period_sweep(
-    bank: FilterBank,
-    n_layers: int,
-    periods: Sequence[float],
-    modules: Sequence[str] = ("both",),
-    tolerance: float = 0.05,
-    layers: Sequence[int] | None = None,
-) -> list[Condition]:
-    """Each single period removed; `value` is the period asked for, in numbers.
-
-    Raises UserError for a period that no component has within the relative tolerance.
-    """
-    chosen = _layers(n_layers, layers)
-    return [
-        removal(
-            f"{module}-period-{period:g}",
-            "period",
-            {"periods": [period]},
-            module,
-            chosen,
-            [component_of_period(period, bank.basis, tolerance)],
-            bank,
-            value=period,
-        )
-        for period in periods
-        for module in modules
-    ]
+def _random_subspace(row: Condition, bank: FilterBank, seed: int, draw: int) -> Condition:
+    """The condition with a random subspace of equal rank in place of what it removes."""
+    label = f"random subspace of rank {row.rank}"
+    return replace(row, band=label, components=(), filter=bank.random(row.rank, seed, draw))
 
 
-def keep_only_conditions(
-    bank: FilterBank,
-    n_layers: int,
-    periods: Sequence[float],
-    modules: Sequence[str] = ("both",),
-    tolerance: float = 0.05,
-    layers: Sequence[int] | None = None,
-) -> list[Condition]:
-    """Everything removed but one component and the constant (figures 11 and 12).
-
-    periods: 2 and the base period p - 1 in the paper. `value` is the period asked for.
-    """
-    chosen = _layers(n_layers, layers)
-    conditions = []
-    for period in periods:
-        kept = component_of_period(period, bank.basis, tolerance)
-        band = {"complement": {"periods": [period]}}
-        conditions += [
-            removal(
-                f"{module}-only-period-{period:g}",
-                "keep",
-                band,
-                module,
-                chosen,
-                keep_only([kept], bank.basis),
-                bank,
-                value=period,
-            )
-            for module in modules
-        ]
-    return conditions
-
-
-def layer_sweep(
-    bank: FilterBank,
-    n_layers: int,
-    bands: Sequence[Band],
-    tau: int | None = None,
-    cut: str = "component",
-    modules: Sequence[str] = MODULES,
-    tolerance: float = 0.05,
-    layers: Sequence[int] | None = None,
-) -> list[Condition]:
-    """Each band removed at one layer at a time; `value` is the layer, counted from 0."""
-    conditions = []
-    for band in bands:
-        components = components_of(band, bank.basis, tau, cut, tolerance)
-        conditions += [
-            removal(
-                f"{module}-{band_label(band)}-layer-{layer}",
-                "layer",
-                band,
-                module,
-                (layer,),
-                components,
-                bank,
-                value=layer,
-            )
-            for layer in _layers(n_layers, layers)
-            for module in modules
-        ]
-    return conditions
+def _random_components(row: Condition, bank: FilterBank, seed: int, draw: int) -> Condition:
+    """The condition with equally many components drawn at random in place of its own."""
+    size = len(row.components)
+    if size == 0:
+        raise UserError(f"Condition '{row.name}' removes no components to draw a control for.")
+    # A salt keeps these draws apart from those of the subspaces of the same number.
+    rng = np.random.default_rng([seed, size, draw, 1])
+    components = tuple(int(k) for k in random_components(bank.basis, size, rng))
+    label = f"{size} random components"
+    return replace(row, band=label, components=components, filter=bank.removing(components))
 
 
 def check_conditions(conditions: Sequence[Condition], width: int, n_layers: int) -> None:
@@ -350,7 +184,7 @@ def check_conditions(conditions: Sequence[Condition], width: int, n_layers: int)
         if condition.name in seen:
             raise UserError(f"Two conditions are named '{condition.name}'.")
         seen.add(condition.name)
-        _layers(n_layers, condition.layers)
+        chosen_layers(n_layers, condition.layers)
         if condition.filter is not None:
             _modules(condition.modules)
             if condition.filter.width != width:

@@ -55,11 +55,14 @@ def read_outcomes(paths: Sequence[str | Path], examples: int) -> xr.Dataset:
     examples: how many there are in all. Returns prediction, loss (condition, example), in memory.
     Raises UserError when examples are missing or twice there, or shards have other conditions.
     """
+    # Shards of one ablation have the same conditions.
     shards = [xr.open_zarr(path, consolidated=False).load() for path in paths]
     for path, shard in zip(paths, shards, strict=True):
         for name in CONDITION_COLUMNS:
             if not shard[name].variable.equals(shards[0][name].variable):
                 raise UserError(f"{path} has other conditions ({name}) than {paths[0]}.")
+
+    # Together they hold each example once.
     found = np.concatenate([shard["example"].to_numpy() for shard in shards])
     order = np.argsort(found, kind="stable")
     if not np.array_equal(found[order], np.arange(examples)):
@@ -67,6 +70,8 @@ def read_outcomes(paths: Sequence[str | Path], examples: int) -> xr.Dataset:
             f"The {len(paths)} shards at {Path(paths[0]).parent} hold {len(found)} examples, "
             f"{len(np.unique(found))} of them different, not each of the {examples} once."
         )
+
+    # Put them end to end, in the order of the examples.
     first = shards[0]
 
     def joined(name: str, axis: int) -> np.ndarray:

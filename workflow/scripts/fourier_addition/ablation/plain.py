@@ -1,8 +1,8 @@
 """Ablation by the obvious way: a full forward pass with hooks for each condition.
 
-Works for every architecture and for filters at all positions, and is what the engine is held to.
-Post-norm models (h' = LN(h + out)) are filtered at `out`, before the norm: its gain is not the same for all
-features, so what a filter removes from `out` is not wholly gone from h'.
+It works for every architecture and for filters at all positions; tests hold the engine to it.
+Post-norm models (h' = LN(h + out)) are filtered at `out`, before the norm. The norm's gain is not the same
+for all features, so a part of what a filter removes from `out` is in h' again.
 """
 
 from __future__ import annotations

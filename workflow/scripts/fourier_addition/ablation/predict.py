@@ -30,13 +30,17 @@ class AnswerPredictor:
         Returns (state, example) predicted numbers, int64, -1 for a token that is no number, and
         (state, example) losses in nats, float32.
         """
+        # The answer's logit under every state; (total - answer) is its cross entropy.
         shape = hidden.shape[:2]
         flat = hidden.reshape(-1, hidden.shape[-1])
         logits = self.view.number_logits(flat, self.number_ids)
         answer = logits.gather(1, answers.repeat(shape[0])[:, None])[:, 0]
+
+        # The likeliest token and the log-sum-exp, over the numbers or over all tokens
         if self.prediction == "numbers":
             number, total = logits.argmax(dim=1), logits.logsumexp(dim=1)
         else:
             token, total = self.view.vocabulary_summary(flat)
             number = self.number_of[token]
+
         return number.reshape(shape), (total - answer).reshape(shape)

@@ -50,35 +50,25 @@ def run_conditions(
     no number, and `loss` float32 in nats; what each condition is in its coordinates.
     Raises UserError for what cannot be run.
     """
-    for name, value, allowed in (
-        ("method", method, METHODS),
-        ("positions", positions, POSITIONS),
-        ("prediction", prediction, PREDICTIONS),
-    ):
-        if value not in allowed:
-            raise UserError(f"`{name}` must be one of {', '.join(allowed)}, not '{value}'.")
+    # Refuse what cannot be run before the model runs.
+    _check_choices(method, positions, prediction)
     check_conditions(conditions, view.d_model, view.n_layers)
     number_ids = torch.as_tensor(np.asarray(number_ids), dtype=torch.long, device=view.device)
     answers = _checked_answers(answers, len(encoded), len(number_ids))
     if rows < 1:
         raise UserError(f"`rows` must be at least 1, not {rows}.")
-    usable = view.reusable_cache and positions == "last"
-    if method == "engine" and not usable:
-        why = (
-            f"filters at all positions, as positions '{positions}' asks"
-            if view.reusable_cache
-            else view.family
-        )
-        raise UserError(f"The engine cannot run {why}; use method 'auto' or 'plain'.")
+    engine = _takes_engine(view, method, positions)
 
+    # What runs the conditions, what reads the answers, and room for every example under every condition
     filters = TorchFilters(view.device, view.dtype)
     predict = AnswerPredictor(view, number_ids, prediction)
     predictions = np.empty((len(conditions), len(encoded)), np.int32)
     losses = np.empty((len(conditions), len(encoded)), np.float32)
+    runner = Engine(view, conditions, filters, rows) if engine else None
+
     # Neighbours in this order share the longest prefixes.
     order = np.array(sorted(range(len(encoded)), key=lambda row: encoded[row].ids), np.int64)
     done, total = 0, predictions.size
-    runner = None if method == "plain" or not usable else Engine(view, conditions, filters, rows)
     for bucket in view.buckets([encoded[row] for row in order], batch_size):
         index = order[bucket.index]
         target = torch.from_numpy(answers[index]).to(view.device)
@@ -95,6 +85,29 @@ def run_conditions(
             if progress is not None:
                 progress(done, total)
     return _dataset(predictions, losses, conditions, answers, positions, prediction)
+
+
+def _check_choices(method: str, positions: str, prediction: str) -> None:
+    for name, value, allowed in (
+        ("method", method, METHODS),
+        ("positions", positions, POSITIONS),
+        ("prediction", prediction, PREDICTIONS),
+    ):
+        if value not in allowed:
+            raise UserError(f"`{name}` must be one of {', '.join(allowed)}, not '{value}'.")
+
+
+def _takes_engine(view: ModelView, method: str, positions: str) -> bool:
+    """Whether the engine runs the conditions. Raises UserError where it is asked for and cannot."""
+    if not view.reusable_cache:
+        obstacle = view.family
+    elif positions != "last":
+        obstacle = f"filters at all positions, as positions '{positions}' asks"
+    else:
+        return method != "plain"
+    if method == "engine":
+        raise UserError(f"The engine cannot run {obstacle}; use method 'auto' or 'plain'.")
+    return False
 
 
 def _checked_answers(answers: Sequence[int] | np.ndarray, examples: int, numbers: int) -> np.ndarray:
@@ -117,6 +130,7 @@ def _dataset(
     positions: str,
     prediction: str,
 ) -> xr.Dataset:
+    """What was found, (condition, example), with what each condition is in its coordinates."""
     over = "number tokens" if prediction == "numbers" else "vocabulary"
     dims = ("condition", "example")
     columns = {

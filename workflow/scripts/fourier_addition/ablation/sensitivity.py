@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 import pandas as pd
 
-from fourier_addition.ablation.conditions import Condition, FilterBank, control_conditions, table1_conditions
+from fourier_addition.ablation.conditions import Condition, control_conditions, table1_conditions
+from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.plain import POSITIONS
 from fourier_addition.ablation.predict import PREDICTIONS
 from fourier_addition.ablation.run import run_conditions
@@ -18,9 +19,8 @@ from fourier_addition.ablation.table1 import CONCLUSIONS
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import BASES, CUTS, fourier_basis
 from fourier_addition.models import Encoded, ModelView
+from fourier_addition.modules import MODULE_NORMS
 from fourier_addition.numbers import ANSWER_FORMS
-
-NORMS = ("raw", "folded")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ ALLOWED = {
     "answer": tuple(ANSWER_FORMS),
     "basis": BASES,
     "cut": CUTS,
-    "norm": NORMS,
+    "norm": MODULE_NORMS,
     "positions": POSITIONS,
     "prediction": PREDICTIONS,
 }
@@ -96,8 +96,9 @@ def tables_by_reading(
 
     examples: for each answer form in the grid its prompts. draws: random subspaces beside each row, 0
     for none. Other arguments as in `run_conditions` and `table1`. Readings that differ in the filter
-    alone are run together.
+    alone are run together. Raises UserError for a grid that `readings` refuses or prompts that are missing.
     """
+    # Readings that the filter alone tells apart
     chosen = readings(grid)
     together = itertools.groupby(
         sorted(chosen, key=lambda r: (r.answer, r.positions, r.prediction)),
@@ -108,11 +109,15 @@ def tables_by_reading(
             raise UserError(
                 f"The sensitivity grid names answer form '{form}', of which there are no prompts."
             )
+
+        # Each reading's conditions, under names that no other reading has
         given, members = examples[form], list(group)
         conditions = {
             reading: _conditions(view, given, reading, tau, draws, seed, f"reading-{number}/")
             for number, reading in enumerate(members)
         }
+
+        # One run for all of them, then each reading's own table
         dataset = run_conditions(
             view,
             given.encoded,
@@ -134,8 +139,8 @@ def tables_by_reading(
 def _conditions(
     view: ModelView, given: Examples, reading: Reading, tau: int, draws: int, seed: int, prefix: str
 ) -> list[Condition]:
-    norm = reading.norm
-    unembedding = view.module_unembedding(given.number_ids, norm).cpu().numpy()
+    """Table 1's conditions in one reading, with `draws` random subspaces; `prefix` before each name."""
+    unembedding = view.module_unembedding(given.number_ids, reading.norm).cpu().numpy()
     bank = FilterBank(unembedding, fourier_basis(len(given.number_ids), reading.basis))
     found = table1_conditions(bank, view.n_layers, tau, reading.cut)
     if draws:
@@ -159,14 +164,18 @@ def conclusions(table: pd.DataFrame, *, unharmed: float, harmed: float) -> pd.Da
         raise UserError(
             f"Thresholds must be shares with 0 <= unharmed <= harmed <= 1, not {unharmed:g} and {harmed:g}."
         )
-    by_row = table.set_index(["module", "band"])
-    full = float(by_row.loc[("none", "none"), "accuracy"])
+    accuracy, control_accuracy = (
+        table.set_index(["module", "band"])[column].to_dict()
+        for column in ("accuracy", "control_accuracy_mean")
+    )
+    full = float(accuracy["none", "none"])
     rows = []
     for name, (state, concerned) in CONCLUSIONS.items():
+        # The row that speaks most against the conclusion decides.
         worst = min if state == "harmed" else max
         lost, control = (
-            worst(float((full - by_row.loc[row, column]) / full) for row in concerned) if full > 0 else np.nan
-            for column in ("accuracy", "control_accuracy_mean")
+            worst(float((full - kept[row]) / full) for row in concerned) if full > 0 else np.nan
+            for kept in (accuracy, control_accuracy)
         )
         holds = pd.NA if full == 0 else bool(lost >= harmed if state == "harmed" else lost <= unharmed)
         rows.append({"conclusion": name, "holds": holds, "lost": lost, "control_lost": control})

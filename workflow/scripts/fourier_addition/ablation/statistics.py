@@ -1,4 +1,4 @@
-"""Accuracies, losses, their intervals and the shape of errors (table 1, figures 11, 12 and 21)."""
+"""Accuracies and losses of conditions, with their intervals (table 1, figures 11, 12 and 21)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from fourier_addition.errors import UserError
 
 def correct(dataset: xr.Dataset) -> np.ndarray:
     """Which predictions are the answer: (condition, example) bool, of what `run_conditions` returns."""
-    return dataset["prediction"].to_numpy() == dataset["answer"].to_numpy()
+    right: np.ndarray = dataset["prediction"].to_numpy() == dataset["answer"].to_numpy()
+    return right
 
 
 def bootstrap_interval(
@@ -31,6 +32,9 @@ def bootstrap_interval(
             f"A bootstrap interval needs examples, resamples and a level between 0 and 1, "
             f"not {examples}, {resamples} and {level:g}."
         )
+
+    # Means of the resamples, of which a block at a time bounds the memory: how often each example is drawn
+    # is multinomial.
     rng = np.random.default_rng(seed)
     flat = values.reshape(-1, examples)
     means = np.empty((len(flat), resamples))
@@ -39,6 +43,7 @@ def bootstrap_interval(
         count = min(block, resamples - start)
         weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=count)
         means[:, start : start + count] = flat @ weights.T / examples
+
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=1)
     return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])
 
@@ -67,15 +72,18 @@ def control_summary(dataset: xr.Dataset, control: str = "subspace", level: float
     and loss over the draws (`accuracy_mean`, `accuracy_low`, ...), where low and high are the
     quantiles (1 - level) / 2 and (1 + level) / 2.
     """
+    # Each draw's accuracy and loss, and the condition that it stands beside
     chosen = dataset["kind"].to_numpy() == control
     of = dataset["control_of"].to_numpy()[chosen]
     values = {
         "accuracy": correct(dataset)[chosen].mean(axis=1, dtype=np.float64),
         "loss": dataset["loss"].to_numpy()[chosen].mean(axis=1, dtype=np.float64),
     }
+
+    # One row a condition: the spread over its draws
     rows = []
     for name in dict.fromkeys(of):
-        row = {"condition": name, "draws": int((of == name).sum())}
+        row: dict[str, object] = {"condition": name, "draws": int((of == name).sum())}
         for quantity, means in values.items():
             drawn = means[of == name]
             low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
@@ -119,55 +127,6 @@ def table1(
     examples, and for `control_` columns the quantiles over the control's draws (missing where a row
     has no control). Raises UserError when there is no such condition.
     """
-    settings = {"seed": seed, "resamples": resamples, "level": level, "control": control}
-    return table1_of(summary_with_controls(dataset, **settings))
-
-
-def error_histogram(prediction: np.ndarray, answer: np.ndarray) -> pd.DataFrame:
-    """Distribution of prediction - answer: columns error, count, share, sorted by error.
-
-    prediction, answer: (example,). Predictions that are no number (-1) are left out of the errors, but
-    the shares are of all examples.
-    """
-    errors = _errors(prediction, answer)
-    values, counts = np.unique(errors, return_counts=True)
-    return pd.DataFrame({"error": values, "count": counts, "share": counts / len(np.asarray(answer))})
-
-
-def error_shape(
-    prediction: np.ndarray, answer: np.ndarray, *, multiple: int, within: int
-) -> dict[str, float | int]:
-    """How wrong predictions are wrong (section 4.2: multiples of 10; every error below 6).
-
-    multiple: of what errors are counted as multiples. within: an error is small when |error| < within.
-    Returns examples, wrong (all that are not the answer), no_number (among them), share_multiple and
-    share_within (of the wrong numbers; NaN when there are none), largest (of |error|).
-    """
-    if multiple < 1 or within < 1:
-        raise UserError(f"`multiple` and `within` must be at least 1, not {multiple} and {within}.")
-    errors = _errors(prediction, answer)
-    wrong = errors[errors != 0]
-    nothing = int((np.asarray(prediction) < 0).sum())
-    return {
-        "examples": len(np.asarray(answer)),
-        "wrong": len(wrong) + nothing,
-        "no_number": nothing,
-        "share_multiple": float(np.mean(wrong % multiple == 0)) if len(wrong) else float("nan"),
-        "share_within": float(np.mean(np.abs(wrong) < within)) if len(wrong) else float("nan"),
-        "largest": int(np.abs(errors).max(initial=0)),
-    }
-
-
-def modular_agreement(prediction: np.ndarray, answer: np.ndarray, period: int) -> float:
-    """Share of predictions that equal the answer modulo `period` (section 4.2: parity for period 2).
-
-    Predictions that are no number (-1) do not agree.
-    """
-    prediction, answer = np.asarray(prediction, np.int64), np.asarray(answer, np.int64)
-    return float(np.mean((prediction >= 0) & (prediction % period == answer % period)))
-
-
-def _errors(prediction: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    prediction, answer = np.asarray(prediction, np.int64), np.asarray(answer, np.int64)
-    number = prediction >= 0
-    return prediction[number] - answer[number]
+    return table1_of(
+        summary_with_controls(dataset, seed=seed, resamples=resamples, level=level, control=control)
+    )

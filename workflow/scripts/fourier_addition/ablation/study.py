@@ -9,20 +9,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from fourier_addition.ablation.conditions import (
-    Condition,
-    FilterBank,
-    control_conditions,
-    keep_only_conditions,
-    layer_sweep,
-    period_sweep,
-    table1_conditions,
-    tau_sweep,
-)
+from fourier_addition.ablation.conditions import CONTROLS, Condition, control_conditions, table1_conditions
+from fourier_addition.ablation.filter_bank import FilterBank
+from fourier_addition.ablation.sweeps import keep_only_conditions, layer_sweep, period_sweep, tau_sweep
 from fourier_addition.errors import UserError
 from fourier_addition.filters import component_of_period
 from fourier_addition.models import Encoded
 from fourier_addition.models.encoding import bucket
+from fourier_addition.modules import MODULES
 
 
 def fitting_periods(bank: FilterBank, periods: Sequence[float], tolerance: float) -> list[float]:
@@ -42,24 +36,29 @@ def study_conditions(
 ) -> list[Condition]:
     """All conditions that the configuration's `ablations` ask for.
 
+    settings: that section of the configuration. tau, cut: see `filters.components_of`.
     Table 1 (section 3.3) with `draws` random subspaces of equal rank and as many random sets of
     components beside each row; period 2 and the longest period kept alone (figures 11 and 12);
     every cut of `taus`, every period of `periods` and, with `layers`, every single layer.
     """
+    # Table 1 and its controls
     rows = table1_conditions(bank, n_layers, tau, cut)
     conditions = list(rows)
     if settings["draws"]:
-        for kind in ("subspace", "components"):
+        for kind in CONTROLS:
             conditions += control_conditions(rows, bank, settings["draws"], seed, kind)
+
+    # Figures 11 and 12: one component kept alone
     conditions += keep_only_conditions(bank, n_layers, [2, bank.basis.base_period])
+
+    # Sweeps beyond the paper: tau, single periods, single layers
     count = bank.basis.n_components
     taus = sorted({min(max(2, round(share * count)), count) for share in settings["taus"]})
     conditions += tau_sweep(bank, n_layers, taus, "component")
     periods = fitting_periods(bank, settings["periods"], settings["period_tolerance"])
     if periods:
-        conditions += period_sweep(
-            bank, n_layers, periods, ("both", "attention", "mlp"), settings["period_tolerance"]
-        )
+        everywhere_first = ("both", *MODULES)
+        conditions += period_sweep(bank, n_layers, periods, everywhere_first, settings["period_tolerance"])
     if settings["layers"]:
         conditions += layer_sweep(bank, n_layers, settings["bands"], tau, cut)
     return conditions
@@ -72,10 +71,13 @@ def shard_rows(encoded: Sequence[Encoded], batch_size: int, part: int, parts: in
     in a batch of another size, so only whole batches give the bits that one job would have given.
     Raises UserError when there are fewer batches than parts.
     """
+    # The batches of `run_conditions` over all examples
     order = sorted(range(len(encoded)), key=lambda row: encoded[row].ids)
     batches = [found.index for found in bucket([encoded[row] for row in order], batch_size, "cpu")]
     if not 0 <= part < parts <= len(batches):
         raise UserError(f"Part {part} of {parts} cannot be taken from {len(batches)} batches.")
+
+    # This job's share of them
     shares = np.array_split(np.arange(len(batches)), parts)
     taken = np.concatenate([batches[number] for number in shares[part]])
     return np.sort(np.asarray(order)[taken])

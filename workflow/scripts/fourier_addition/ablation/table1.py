@@ -6,7 +6,8 @@ import pandas as pd
 
 from fourier_addition.errors import UserError
 
-MODULES = {"none": "none", "both": "attention and MLP", "attention": "attention", "mlp": "MLP"}
+MODULE_WORDS = {"none": "none", "both": "attention and MLP", "attention": "attention", "mlp": "MLP"}
+"""What the column `Module` of table 1 says of `none` and of each entry of `modules.FILTERED`."""
 HEADINGS = (
     "Module",
     "Removed",
@@ -34,7 +35,6 @@ COLUMNS = (
     "control_loss_low",
     "control_loss_high",
 )
-
 
 CONCLUSIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "attention does not need low frequencies": ("unharmed", (("attention", "low"),)),
@@ -71,7 +71,7 @@ def table1_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     )
     rows = [
         [
-            MODULES[row["module"]],
+            MODULE_WORDS[row["module"]],
             "-" if row["band"] == "none" else row["band"],
             str(row["rank"]),
             *(_interval(row, *names) for names in quantities),

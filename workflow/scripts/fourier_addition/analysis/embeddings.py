@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fourier_addition.analysis.outliers import null_test
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import embedding_spectrum, fourier_basis
-from fourier_addition.outliers import null_test
 
 
 def embedding_table(embedding: np.ndarray, analysis: Mapping[str, Any]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from fourier_addition.analysis.outliers import NullTest, null_test
 from fourier_addition.fourier import (
     FourierBasis,
     coefficients,
@@ -18,7 +19,6 @@ from fourier_addition.fourier import (
     spectrum,
     waves,
 )
-from fourier_addition.outliers import NullTest, null_test
 
 
 def unembedding_rows(number_rows: xr.Dataset, norm: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,7 @@ from xarray.core import indexing
 from fourier_addition.errors import UserError
 from fourier_addition.files.checks import require_whole_store
 
+ZarrArray = zarr.Array[Any]
 VARIABLES = ("unembedding", "unembedding_bias", "input_embedding", "folded_unembedding")
 
 
@@ -27,7 +28,7 @@ class _Concatenated(BackendArray):
     paths: the stores, to be named when one is damaged.
     """
 
-    def __init__(self, arrays: Sequence[zarr.Array], axis: int, paths: Sequence[str | Path]) -> None:
+    def __init__(self, arrays: Sequence[ZarrArray], axis: int, paths: Sequence[str | Path]) -> None:
         self._arrays = list(arrays)
         self._paths = list(paths)
         self._axis = axis
@@ -39,27 +40,34 @@ class _Concatenated(BackendArray):
         self.dtype = self._arrays[0].dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        outer = indexing.IndexingSupport.OUTER
+        found = indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
+        return cast(np.ndarray, found)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        """key: one index a dimension, each applied on its own."""
         key = tuple(_simple(part, size) for part, size in zip(key, self.shape, strict=True))
         wanted = key[self._axis]
+
+        # One position lies in one store.
         if isinstance(wanted, int):
             part = int(np.searchsorted(self._edges, wanted, side="right")) - 1
             return self._part(part, key, wanted - int(self._edges[part]))
+
+        # Several positions: room for the answer, without the dimensions of which one entry is asked for.
         rows = np.arange(self.shape[self._axis])[wanted]
-        lengths = [
-            1 if isinstance(part, int) else len(np.arange(size)[part])
-            for part, size in zip(key, self.shape, strict=True)
-        ]
-        kept = [axis for axis, part in enumerate(key) if not isinstance(part, int)]
-        out = np.empty([lengths[axis] for axis in kept], dtype=self.dtype)
+        pairs = list(zip(key, self.shape, strict=True))
+        kept = [axis for axis, (one, _) in enumerate(pairs) if not isinstance(one, int)]
+        shape = [len(np.arange(size)[one]) for one, size in pairs if not isinstance(one, int)]
+        out = np.empty(shape, dtype=self.dtype)
+
+        # Each store fills the places of the positions that lie in it.
         axis = kept.index(self._axis)
         for part, (start, stop) in enumerate(zip(self._edges[:-1], self._edges[1:], strict=True)):
             (inside,) = np.nonzero((rows >= start) & (rows < stop))
             if len(inside):
                 local = _as_slice(rows[inside] - start)
-                where = [slice(None)] * out.ndim
+                where: list[Any] = [slice(None)] * out.ndim
                 where[axis] = _as_slice(inside)
                 out[tuple(where)] = self._part(part, key, local)
         return out
@@ -67,7 +75,7 @@ class _Concatenated(BackendArray):
     def _part(self, part: int, key: tuple[Any, ...], along: Any) -> np.ndarray:
         array = self._arrays[part]
         try:
-            return array.oindex[(*key[: self._axis], along, *key[self._axis + 1 :])]
+            return cast(np.ndarray, array.oindex[(*key[: self._axis], along, *key[self._axis + 1 :])])
         except (RuntimeError, ValueError) as error:
             raise _damaged(self._paths[part], array, error) from error
 
@@ -100,41 +108,52 @@ def open_capture(paths: str | Path | Sequence[str | Path]) -> xr.Dataset:
     if not paths:
         raise UserError("There are no captures to open.")
     groups = [_open_group(path) for path in paths]
+
+    # Shards of one capture have the same arrays and attributes.
     first = groups[0]
-    outer = str(first.attrs["coordinates"]).split()
-    attributes = {name: value for name, value in first.attrs.items() if name != "coordinates"}
-    variables: dict[str, xr.Variable] = {}
     names = sorted(first.array_keys())
     for path, group in zip(paths[1:], groups[1:], strict=True):
         if sorted(group.array_keys()) != names or dict(group.attrs) != dict(first.attrs):
             raise UserError(f"{path} was not captured with the same settings as {paths[0]}.")
-    for name in names:
-        arrays = [group[name] for group in groups]
-        dims = arrays[0].metadata.dimension_names
-        for path, array in zip(paths, arrays, strict=True):
-            if array.dtype != arrays[0].dtype or _other_sizes(array) != _other_sizes(arrays[0]):
-                raise UserError(f"{name} in {path} has not the shape or type that it has in {paths[0]}.")
-        described = dict(arrays[0].attrs)
-        if "example" in dims and name not in outer:
-            for path, array in zip(paths, arrays, strict=True):
-                # Zarr would read what is not there as zeros.
-                if array.nchunks_initialized != array.nchunks:
-                    raise _damaged(path, array, "chunks are missing")
-            lazy = indexing.LazilyIndexedArray(_Concatenated(arrays, dims.index("example"), paths))
-            variables[name] = xr.Variable(dims, lazy, described)
-            continue
-        parts = [_whole(path, array) for path, array in zip(paths, arrays, strict=True)]
-        if "example" in dims:
-            values = np.concatenate(parts)
-        else:
-            values = parts[0]
-            for path, part in zip(paths, parts, strict=True):
-                if not np.array_equal(part, values):
-                    raise UserError(f"{name} in {path} differs from that in {paths[0]}.")
-        variables[name] = xr.Variable(dims, values, described)
+
+    # Join each array along `example`.
+    outer = str(first.attrs["coordinates"]).split()
+    variables = {name: _joined(name, groups, paths, lazily=name not in outer) for name in names}
+
+    # Part coordinates from data.
     dims = {dim for variable in variables.values() for dim in variable.dims}
     coordinates = {name: variables.pop(name) for name in names if name in outer or name in dims}
+    attributes = {name: value for name, value in first.attrs.items() if name != "coordinates"}
     return xr.Dataset(variables, coordinates, attributes)
+
+
+def _joined(
+    name: str, groups: Sequence[zarr.Group], paths: Sequence[str | Path], *, lazily: bool
+) -> xr.Variable:
+    """One array of all shards. lazily: leave what lies along `example` on disk until it is asked for."""
+    arrays = [cast(ZarrArray, group[name]) for group in groups]
+    dims, described = _dims(arrays[0]), dict(arrays[0].attrs)
+    for path, array in zip(paths, arrays, strict=True):
+        if array.dtype != arrays[0].dtype or _other_sizes(array) != _other_sizes(arrays[0]):
+            raise UserError(f"{name} in {path} has not the shape or type that it has in {paths[0]}.")
+
+    # Data along `example`: found whole now, read later
+    if "example" in dims and lazily:
+        for path, array in zip(paths, arrays, strict=True):
+            # Zarr would read what is not there as zeros.
+            if array.nchunks_initialized != array.nchunks:
+                raise _damaged(path, array, "chunks are missing")
+        lazy = indexing.LazilyIndexedArray(_Concatenated(arrays, dims.index("example"), paths))
+        return xr.Variable(dims, lazy, described)
+
+    # Coordinates along `example` are put end to end; what all shards share must be the same in all.
+    parts = [_whole(path, array) for path, array in zip(paths, arrays, strict=True)]
+    if "example" in dims:
+        return xr.Variable(dims, np.concatenate(parts), described)
+    for path, part in zip(paths, parts, strict=True):
+        if not np.array_equal(part, parts[0]):
+            raise UserError(f"{name} in {path} differs from that in {paths[0]}.")
+    return xr.Variable(dims, parts[0], described)
 
 
 def _open_group(path: str | Path) -> zarr.Group:
@@ -148,19 +167,22 @@ def _open_group(path: str | Path) -> zarr.Group:
     return group
 
 
-def _other_sizes(array: zarr.Array) -> list[tuple[str, int]]:
-    pairs = zip(array.metadata.dimension_names, array.shape, strict=True)
-    return [(name, size) for name, size in pairs if name != "example"]
+def _dims(array: ZarrArray) -> tuple[str, ...]:
+    return tuple(cast(Any, array.metadata).dimension_names)
 
 
-def _whole(path: str | Path, array: zarr.Array) -> np.ndarray:
+def _other_sizes(array: ZarrArray) -> list[tuple[str, int]]:
+    return [(name, size) for name, size in zip(_dims(array), array.shape, strict=True) if name != "example"]
+
+
+def _whole(path: str | Path, array: ZarrArray) -> np.ndarray:
     try:
-        return _plain(array[:])
+        return _plain(np.asarray(array[:]))
     except (RuntimeError, ValueError) as error:
         raise _damaged(path, array, error) from error
 
 
-def _damaged(path: str | Path, array: zarr.Array, reason: object) -> UserError:
+def _damaged(path: str | Path, array: ZarrArray, reason: object) -> UserError:
     return UserError(f"{path} is damaged: {array.name.strip('/')} cannot be read ({reason}).")
 
 
@@ -176,7 +198,7 @@ def read_number_rows(path: str | Path) -> xr.Dataset:
     require_whole_store(path)
     try:
         with xr.open_zarr(path, chunks=None) as store:
-            dataset = store.load()
+            dataset: xr.Dataset = store.load()
     except (OSError, ValueError) as error:
         raise UserError(f"{path} holds no number rows of a model.") from error
     missing = [name for name in VARIABLES if name not in dataset]

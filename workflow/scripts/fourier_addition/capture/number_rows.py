@@ -8,8 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from fourier_addition.capture.store import ArrayPlan, create_store
+from fourier_addition.capture.store import ArrayPlan, array_of, create_store
 from fourier_addition.files.whole import replacing
+
+ABOUT = {
+    "unembedding": {"long_name": "number rows of the unembedding", "units": "1"},
+    "unembedding_bias": {"long_name": "bias of the numbers' logits", "units": "nat"},
+    "input_embedding": {"long_name": "number rows of the input embedding parameter", "units": "1"},
+    "folded_unembedding": {
+        "long_name": "number rows of the unembedding with what stands before it folded in",
+        "units": "1",
+    },
+}
+"""What readers are told of each array."""
 
 
 def write_number_rows(
@@ -28,9 +39,10 @@ def write_number_rows(
     family, tied, d_model, n_layers, parallel, post_norm, has_bias and those given.
     Returns name -> {"dims", "shape", "dtype"}, for a manifest.
     """
+    # The rows; a model without a bias has zeros
     ids = np.asarray(number_ids, dtype=np.int64)
     bias = view.unembedding_bias(ids)
-    arrays = {
+    rows = {
         "unembedding": view.unembedding(ids),
         "unembedding_bias": bias,
         "input_embedding": view.input_embedding(ids),
@@ -38,21 +50,13 @@ def write_number_rows(
     }
     values = {
         name: np.zeros(len(ids), np.float32) if array is None else array.cpu().numpy()
-        for name, array in arrays.items()
+        for name, array in rows.items()
     }
-    dims = {"unembedding_bias": ("number",)}
-    about = {
-        "unembedding": {"long_name": "number rows of the unembedding", "units": "1"},
-        "unembedding_bias": {"long_name": "bias of the numbers' logits", "units": "nat"},
-        "input_embedding": {"long_name": "number rows of the input embedding parameter", "units": "1"},
-        "folded_unembedding": {
-            "long_name": "number rows of the unembedding with what stands before it folded in",
-            "units": "1",
-        },
-    }
+
+    # How they lie in the store, and what readers are told of them and of the model
     plans = {
         name: ArrayPlan(
-            dims.get(name, ("number", "feature")), value.shape, "float32", value.shape, None, about[name]
+            ("number", "feature")[: value.ndim], value.shape, "float32", value.shape, None, ABOUT[name]
         )
         for name, value in values.items()
     }
@@ -66,9 +70,11 @@ def write_number_rows(
         "has_bias": bias is not None,
         **(attributes or {}),
     }
+
+    # Write all of it, or nothing.
     coordinates = {"number": ("number", np.arange(len(ids))), "token_id": ("number", ids)}
     with replacing(path) as temporary:
         group = create_store(temporary, plans, coordinates, described)
         for name, value in values.items():
-            group[name][:] = value
+            array_of(group, name)[:] = value
     return {name: plan.description() for name, plan in plans.items()}

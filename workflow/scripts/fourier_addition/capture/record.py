@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pandas as pd
 import torch
 
 from fourier_addition.capture.store import (
-    MODULES,
     NORMS,
     ArrayPlan,
     create_store,
@@ -24,10 +22,9 @@ from fourier_addition.capture.store import (
 from fourier_addition.errors import UserError
 from fourier_addition.files.whole import replacing
 from fourier_addition.models import Bucket, ModelView, Recorder
-from fourier_addition.models.sharing import common_length, shared_batches
-
-MODULE_NORMS = ("raw", "folded")
-"""How what stands before the unembedding enters a module's logits: not at all, or its linear part."""
+from fourier_addition.models.prefix_cache import shared_batches
+from fourier_addition.models.prefixes import common_length
+from fourier_addition.modules import MODULES
 
 Progress = Callable[..., Iterable[Any]]
 
@@ -69,12 +66,15 @@ def capture(
     Raises UserError for lengths that differ, columns that cannot be stored, a size or dtype
     that will not do, and values that are not finite or too large for `dtype`.
     """
+    # Refuse what will not do before the model runs.
     if len(prompts) != len(examples):
         raise UserError(f"There are {len(prompts)} prompts and {len(examples)} rows of examples.")
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {batch_size}.")
     ids = torch.as_tensor(number_ids, dtype=torch.long, device=view.device)
     size = even_block(len(prompts), block)
+
+    # Lay out the arrays, and what names their rows and columns.
     plans = plan_arrays(
         n_examples=len(prompts),
         n_layers=view.n_layers,
@@ -83,8 +83,23 @@ def capture(
         block=size,
         dtype=dtype,
     )
-    dimensions = {dim for plan in plans.values() for dim in plan.dims}
-    coordinates = {
+    coordinates = _coordinates(view, ids)
+    reserved = {*plans, *coordinates, *(dim for plan in plans.values() for dim in plan.dims)}
+    coordinates |= example_coordinates(examples, reserved)
+    described = _description(view) | dict(attributes or {})
+
+    # Run the model block by block; the store gets its name when it is whole.
+    with replacing(path) as temporary, view.evaluating():
+        group = create_store(temporary, plans, coordinates, described)
+        steps = _blocks(view, prompts, ids, plans, size, min(batch_size, size), shared_prefix, group)
+        for _ in progress(steps, total=len(prompts)) if progress else steps:
+            pass
+    return {name: plan.description() for name, plan in plans.items()}
+
+
+def _coordinates(view: ModelView, ids: torch.Tensor) -> dict[str, tuple[str, np.ndarray]]:
+    """What names the entries of every dimension but `example`: name -> (dimension, values)."""
+    return {
         "module": ("module", np.array(MODULES)),
         "layer": ("layer", np.arange(view.n_layers)),
         "state": ("state", np.arange(view.n_layers + 1)),
@@ -92,22 +107,17 @@ def capture(
         "number": ("number", np.arange(len(ids))),
         "token_id": ("number", ids.cpu().numpy()),
     }
-    reserved = {*plans, *coordinates, *dimensions}
-    coordinates |= example_coordinates(examples, reserved)
-    described = {
+
+
+def _description(view: ModelView) -> dict[str, Any]:
+    """What the store says of the model."""
+    return {
         "family": view.family,
         "weights_dtype": str(view.dtype).removeprefix("torch."),
         "reading_position": "last token" if view.causal else "mask token",
         "parallel": view.parallel,
         "post_norm": view.post_norm,
-        **(attributes or {}),
     }
-    with replacing(path) as temporary, _evaluating(view):
-        group = create_store(temporary, plans, coordinates, described)
-        steps = _blocks(view, prompts, ids, plans, size, min(batch_size, size), shared_prefix, group)
-        for _ in progress(steps, total=len(prompts)) if progress else steps:
-            pass
-    return {name: plan.description() for name, plan in plans.items()}
 
 
 def _blocks(
@@ -120,17 +130,23 @@ def _blocks(
     shared_prefix: int,
     group: Any,
 ) -> Iterator[int]:
-    """Capture and write block after block; yields once for every example done."""
+    """Capture and write block after block of `size` examples; yields once for every example done."""
     buffers = _buffers(plans, size)
     with Recorder(view, batch_size) as recorder:
         for start in range(0, len(prompts), size):
             encoded = view.encode(prompts[start : start + size])
+
+            # What the whole block has in common passes once; the stem is kept where blocks begin alike.
             if shared_prefix and view.reusable_cache:
                 common = common_length(encoded)
-                recorder.prefix.stem(encoded[0].ids[:common] if common >= shared_prefix else [])
+                recorder.stem.keep(encoded[0].ids[:common] if common >= shared_prefix else [])
+
+            # Fill the buffers batch by batch.
             for bucket, shared in shared_batches(view, encoded, batch_size, shared_prefix):
                 _fill(view, recorder, bucket, shared, ids, buffers, plans)
                 yield from bucket.index
+
+            # Write the block; the last one may leave buffers partly empty.
             filled = {
                 name: buffer[_at(plans[name], slice(0, len(encoded)))] for name, buffer in buffers.items()
             }
@@ -140,7 +156,7 @@ def _blocks(
 
 
 def _buffers(plans: Mapping[str, ArrayPlan], size: int) -> dict[str, np.ndarray]:
-    """One array a plan with room for one block; the whole of what a capture holds in memory."""
+    """One array a plan with room for one block: all that a capture holds in memory."""
     return {
         name: np.empty(
             [size if dim == "example" else n for dim, n in zip(plan.dims, plan.shape, strict=True)],
@@ -161,6 +177,7 @@ def _fill(
     plans: Mapping[str, ArrayPlan],
 ) -> None:
     """Run one batch and put its values into the block's rows."""
+    # The pass, every residual state read by the unembedding, and the model's prediction.
     recorded = recorder.run(bucket.ids, bucket.position, shared=shared)
     lens = {norm: view.number_logits(recorded.residual, ids, norm=norm == "final") for norm in NORMS}
     prediction, logsumexp = view.vocabulary_summary(recorded.residual[-1])
@@ -172,6 +189,7 @@ def _fill(
         "vocabulary_logsumexp": logsumexp,
         "lens_prediction": torch.stack([lens[norm].argmax(dim=-1) for norm in NORMS]),
     }
+
     # too large for float16 becomes infinite here and is refused before it is written
     with np.errstate(over="ignore"):
         for name, value in values.items():
@@ -189,63 +207,3 @@ def _check_finite(name: str, values: np.ndarray) -> None:
     if values.dtype.kind == "f" and not np.isfinite([values.min(), values.max()]).all():
         hint = "; set the dtype of the capture to float32" if values.dtype == np.float16 else ""
         raise UserError(f"Values of {name} are not finite as {values.dtype}{hint}.")
-
-
-@contextmanager
-def _evaluating(view: ModelView) -> Iterator[None]:
-    training = view.model.training
-    view.model.eval()
-    try:
-        yield
-    finally:
-        view.model.train(training)
-
-
-def running_example(
-    view: ModelView,
-    prompt: str,
-    number_ids: Sequence[int] | np.ndarray | torch.Tensor,
-    *,
-    norm: str = "raw",
-) -> pd.DataFrame:
-    """Logits over the numbers of every module's output for one prompt (figures 1b, 1c and 20).
-
-    norm: "raw" reads a module's output x as W_U x, which is what the paper writes; "folded"
-    folds what stands before the unembedding into it. Residual states are read
-    in the same way, so that (unless the family is post-norm) they are the sums of state 0's
-    logits and those of the modules so far.
-    Returns a long table: module ("attention", "mlp", "residual" or "final"), layer (the
-    state for "residual", -1 for "final"), number, logit. "final" holds the model's own
-    logits, with its final norm, bias and soft-capping.
-    Raises UserError for another `norm`.
-    """
-    if norm not in MODULE_NORMS:
-        raise UserError(f"norm {norm!r} is not known; allowed are {', '.join(MODULE_NORMS)}.")
-    ids = torch.as_tensor(number_ids, dtype=torch.long, device=view.device)
-    (bucket,) = view.buckets(view.encode([prompt]), 1)
-    with _evaluating(view), torch.inference_mode(), Recorder(view, 1) as recorder:
-        recorded = recorder.run(bucket.ids, bucket.position)
-        weights = view.module_unembedding(ids, norm)
-        modules = recorded.module_output[:, :, 0].float() @ weights.T
-        states = recorded.residual[:, 0].float() @ weights.T
-        final = view.number_logits(recorded.residual[-1], ids)
-    tables = [
-        *((name, range(view.n_layers), modules[kind]) for kind, name in enumerate(MODULES)),
-        ("residual", range(view.n_layers + 1), states),
-        ("final", [-1], final),
-    ]
-    return pd.concat(
-        [_long(name, layers, logits.cpu().numpy()) for name, layers, logits in tables], ignore_index=True
-    )
-
-
-def _long(module: str, layers: Iterable[int], logits: np.ndarray) -> pd.DataFrame:
-    layers = list(layers)
-    return pd.DataFrame(
-        {
-            "module": module,
-            "layer": np.repeat(layers, logits.shape[1]),
-            "number": np.tile(np.arange(logits.shape[1]), len(layers)),
-            "logit": logits.ravel(),
-        }
-    )

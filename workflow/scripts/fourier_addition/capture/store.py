@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import zarr
 
 from fourier_addition.errors import UserError
+from fourier_addition.modules import MODULES
 
-MODULES = ("attention", "mlp")
-"""Entries of the `module` dimension: what adds to the residual stream."""
 NORMS = ("final", "none")
 """Entries of the `norm` dimension: the final norm before the unembedding, or none."""
 DTYPES = ("float32", "float16")
 """Types that activations can be stored in; Zarr and xarray have no bfloat16."""
+
+
+ZarrArray = zarr.Array[Any]
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,77 @@ def even_block(n_examples: int, block: int) -> int:
     return -(-n_examples // blocks)
 
 
+@dataclass(frozen=True)
+class Captured:
+    """What one captured array is.
+
+    dims: names of its dimensions. dtype: type of its entries, None for that of the activations.
+    long_name, definition, units: what readers are told of it.
+    """
+
+    dims: tuple[str, ...]
+    dtype: str | None
+    long_name: str
+    definition: str
+    units: str = "1"
+
+
+STREAM_UNITS = "units of the residual stream"
+CAPTURED = {
+    "module_output": Captured(
+        ("module", "layer", "example", "feature"),
+        None,
+        "module outputs",
+        "what the attention or MLP of a layer adds to the residual stream at the reading position",
+        STREAM_UNITS,
+    ),
+    "residual": Captured(
+        ("state", "example", "feature"),
+        None,
+        "residual stream",
+        "residual stream at the reading position; state 0 before the first block, state l after block l",
+        STREAM_UNITS,
+    ),
+    "final_logits": Captured(
+        ("example", "number"),
+        "float32",
+        "final logits of the numbers",
+        "the model's output logits at the reading position, restricted to the number tokens",
+        "nat",
+    ),
+    "vocabulary_prediction": Captured(
+        ("example",),
+        "int32",
+        "predicted token",
+        "token id of the largest output logit at the reading position over the whole vocabulary",
+    ),
+    "vocabulary_logsumexp": Captured(
+        ("example",),
+        "float32",
+        "log-sum-exp over the vocabulary",
+        "log of the sum of exponentials of all output logits at the reading position; "
+        "minus a final logit it is that token's loss",
+        "nat",
+    ),
+    "lens_prediction": Captured(
+        ("norm", "state", "example"),
+        "int32",
+        "logit-lens prediction",
+        "number with the largest logit when a residual state is read by the unembedding, "
+        "after the final norm ('final') or without it ('none')",
+    ),
+}
+"""The arrays of a capture."""
+
+
 def plan_arrays(
     *, n_examples: int, n_layers: int, d_model: int, n_numbers: int, block: int, dtype: str
 ) -> dict[str, ArrayPlan]:
-    """Layout of a capture.
+    """Layout of a capture: name -> plan, for every array of `CAPTURED`.
 
     block: examples of a chunk, and of a shard, which holds all layers of its examples: one
     file a block, from which a single layer is read without the others.
-    dtype: type of activations; logits are always float32.
+    dtype: type of activations; logits are always float32. Raises UserError for a type that is not stored.
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} cannot store activations; allowed are {', '.join(DTYPES)}.")
@@ -72,67 +137,22 @@ def plan_arrays(
         "feature": d_model,
         "number": n_numbers,
     }
-    one_in_a_chunk = ("module", "layer", "state", "norm")
-    blocked = dict(sizes, example=block)
+    in_shard = sizes | {"example": block}
+    in_chunk = in_shard | {"module": 1, "layer": 1, "state": 1, "norm": 1}
 
-    def plan(dims: str, kind: str, long_name: str, definition: str, units: str = "1") -> ArrayPlan:
-        names = tuple(dims.split())
-        chunks = tuple(1 if name in one_in_a_chunk else blocked[name] for name in names)
-        shards = tuple(blocked[name] for name in names)
+    def plan(array: Captured) -> ArrayPlan:
+        chunks = tuple(in_chunk[name] for name in array.dims)
+        shards = tuple(in_shard[name] for name in array.dims)
         return ArrayPlan(
-            names,
-            tuple(sizes[name] for name in names),
-            kind,
+            array.dims,
+            tuple(sizes[name] for name in array.dims),
+            array.dtype or dtype,
             chunks,
             None if shards == chunks else shards,
-            {"long_name": long_name, "definition": definition, "units": units},
+            {"long_name": array.long_name, "definition": array.definition, "units": array.units},
         )
 
-    stream = "units of the residual stream"
-    return {
-        "module_output": plan(
-            "module layer example feature",
-            dtype,
-            "module outputs",
-            "what the attention or MLP of a layer adds to the residual stream at the reading position",
-            stream,
-        ),
-        "residual": plan(
-            "state example feature",
-            dtype,
-            "residual stream",
-            "residual stream at the reading position; state 0 before the first block, state l after block l",
-            stream,
-        ),
-        "final_logits": plan(
-            "example number",
-            "float32",
-            "final logits of the numbers",
-            "the model's output logits at the reading position, restricted to the number tokens",
-            "nat",
-        ),
-        "vocabulary_prediction": plan(
-            "example",
-            "int32",
-            "predicted token",
-            "token id of the largest output logit at the reading position over the whole vocabulary",
-        ),
-        "vocabulary_logsumexp": plan(
-            "example",
-            "float32",
-            "log-sum-exp over the vocabulary",
-            "log of the sum of exponentials of all output logits at the reading position; "
-            "minus a final logit it is that token's loss",
-            "nat",
-        ),
-        "lens_prediction": plan(
-            "norm state example",
-            "int32",
-            "logit-lens prediction",
-            "number with the largest logit when a residual state is read by the unembedding, "
-            "after the final norm ('final') or without it ('none')",
-        ),
-    }
+    return {name: plan(array) for name, array in CAPTURED.items()}
 
 
 def create_store(
@@ -148,11 +168,13 @@ def create_store(
     attributes: of the whole store, JSON values.
     Metadata are consolidated, so `xarray.open_zarr(path)` reads them in one go.
     """
+    # The store, and which arrays of it are coordinates: xarray's way to tell them from data on disk
     group = zarr.open_group(path, mode="w", zarr_format=3)
     group.attrs.update(dict(attributes))
     outer = [name for name, (dim, _) in coordinates.items() if name != dim]
-    # xarray's way to tell coordinates from data on disk
     group.attrs["coordinates"] = " ".join(outer)
+
+    # Coordinates are small and written at once.
     for name, (dim, values) in coordinates.items():
         text = values.dtype.kind in "OUT"
         array = group.create_array(
@@ -163,6 +185,8 @@ def create_store(
             dimension_names=[dim],
         )
         array[:] = values.astype(object) if text else values
+
+    # Data are laid out here and written block by block.
     for name, plan in plans.items():
         group.create_array(
             name,
@@ -177,6 +201,7 @@ def create_store(
             # comparing every block with zeros costs a pass and saves nothing
             config={"write_empty_chunks": True},
         )
+
     with warnings.catch_warnings():
         # Not yet part of the Zarr 3 text, but read by xarray and zarr-python; without it every
         # open_zarr warns. Readers that do not know it pass over it.
@@ -185,16 +210,23 @@ def create_store(
     return group
 
 
+def array_of(group: zarr.Group, name: str) -> ZarrArray:
+    """The array of that name in a store."""
+    return cast(ZarrArray, group[name])
+
+
 def write_block(group: zarr.Group, plans: Mapping[str, ArrayPlan], start: int, **blocks: np.ndarray) -> None:
     """Write examples `start`.. of the arrays given by name; whole shards when block-aligned."""
     for name, values in blocks.items():
         axis = plans[name].dims.index("example")
-        where = [slice(None)] * values.ndim
+        where: list[slice] = [slice(None)] * values.ndim
         where[axis] = slice(start, start + values.shape[axis])
-        group[name][tuple(where)] = values
+        array_of(group, name)[tuple(where)] = values
 
 
-def example_coordinates(examples: pd.DataFrame, reserved: Sequence[str]) -> dict[str, tuple[str, np.ndarray]]:
+def example_coordinates(
+    examples: pd.DataFrame, reserved: Collection[str]
+) -> dict[str, tuple[str, np.ndarray]]:
     """Columns of a table of examples as coordinates along `example`.
 
     Numbers, booleans and strings (also categories of them). Raises UserError for any other
@@ -202,12 +234,15 @@ def example_coordinates(examples: pd.DataFrame, reserved: Sequence[str]) -> dict
     """
     coordinates = {}
     for name, column in examples.items():
+        # Refuse names and values that a reader would mistake.
         if name in reserved:
             raise UserError(
                 f"The column {name!r} of the examples has the name of a captured array or dimension."
             )
         if column.isna().any():
             raise UserError(f"The column {name!r} of the examples has missing values.")
+
+        # Find the type that the store keeps the column in.
         if isinstance(column.dtype, pd.CategoricalDtype):
             column = column.astype(column.cat.categories.dtype)
         if pd.api.types.is_bool_dtype(column.dtype):

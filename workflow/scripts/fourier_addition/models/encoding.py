@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,8 @@ class Encoded(NamedTuple):
     position: int
 
 
-class Bucket(NamedTuple):
+@dataclass(frozen=True)
+class Bucket:
     """Prompts of equal length and reading position.
 
     index: (batch,) where each row stood in the list that was bucketed.
@@ -56,11 +58,13 @@ def _with_ends(tokenizer: Any, prompts: Sequence[str]) -> Iterator[tuple[list[in
     """Token ids of each prompt and where its closing special tokens begin."""
     batch = tokenizer([text.replace(BOUNDARY, "") for text in prompts], return_special_tokens_mask=True)
     for text, ids, special in zip(prompts, batch.input_ids, batch.special_tokens_mask, strict=True):
+        # The prompt's own tokens stand at start..end-1, special tokens around them.
         start, end = 0, len(ids)
         while end > 0 and special[end - 1]:
             end -= 1
         while start < end and special[start]:
             start += 1
+
         if BOUNDARY in text:
             middle = _in_pieces(tokenizer, text, list(ids[start:end]))
             yield [*ids[:start], *middle, *ids[end:]], start + len(middle)
@@ -68,15 +72,15 @@ def _with_ends(tokenizer: Any, prompts: Sequence[str]) -> Iterator[tuple[list[in
             yield list(ids), end
 
 
-def _in_pieces(tokenizer: Any, text: str, whole: list[int]) -> list[int]:
-    """Token ids of a text that is cut at every boundary; those of the whole where the cuts change the text.
+def _in_pieces(tokenizer: Any, text: str, uncut: list[int]) -> list[int]:
+    """Token ids of a text that is cut at every boundary; `uncut` where the cuts would change the text.
 
-    They change it where a tokenizer puts a space before every text (SentencePiece's dummy prefix); such
-    tokenizers write numbers digit by digit, so that no cut is needed.
+    Cuts change the text where a tokenizer puts a space before every text (SentencePiece's dummy prefix).
+    Such tokenizers write numbers digit by digit, so they need no cut.
     """
     pieces = [tokenizer(piece, add_special_tokens=False).input_ids for piece in text.split(BOUNDARY)]
     joined = [token for piece in pieces for token in piece]
-    return joined if tokenizer.decode(joined) == tokenizer.decode(whole) else whole
+    return joined if tokenizer.decode(joined) == tokenizer.decode(uncut) else uncut
 
 
 def bucket(encoded: Sequence[Encoded], batch_size: int, device: torch.device | str) -> Iterator[Bucket]:
@@ -84,12 +88,13 @@ def bucket(encoded: Sequence[Encoded], batch_size: int, device: torch.device | s
 
     Longest first, so that memory is at its peak in the first batch; within a bucket the
     order is that of `encoded`. Depends on nothing but the arguments.
+    Raises UserError for a `batch_size` below 1.
     """
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {batch_size}.")
     groups: dict[tuple[int, int], list[int]] = {}
-    for row, (ids, position) in enumerate(encoded):
-        groups.setdefault((len(ids), position), []).append(row)
+    for row, prompt in enumerate(encoded):
+        groups.setdefault((len(prompt.ids), prompt.position), []).append(row)
     for (_, position), rows in sorted(groups.items(), reverse=True):
         for start in range(0, len(rows), batch_size):
             index = np.array(rows[start : start + batch_size], dtype=np.int64)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from fourier_addition.errors import UserError
 from fourier_addition.models.encoding import Bucket
-from fourier_addition.models.sharing import SharedPrefix, common_length, shared_batches
+from fourier_addition.models.prefix_cache import PrefixCache, Stem, shared_batches
+from fourier_addition.models.prefixes import common_length
 from fourier_addition.models.view import ModelView
 
 
@@ -34,16 +34,20 @@ def greedy_texts(
     """
     if tokens < 1:
         raise UserError(f"At least 1 token must be generated, not {tokens}.")
+
+    # What all prompts begin with (solved examples, for one) passes through the model once.
     encoded = view.encode(prompts)
-    prefix = SharedPrefix(view)
-    if view.reusable_cache:
-        prefix.stem(encoded[0].ids[: common_length(encoded)] if encoded else [])
+    stem = Stem(view)
+    if view.reusable_cache and encoded:
+        stem.keep(encoded[0].ids[: common_length(encoded)])
+
+    # Batch after batch; `texts` keeps the order of the prompts.
     texts = [""] * len(prompts)
 
     def batches() -> Iterable[int]:
         for bucket, shared in shared_batches(view, encoded, batch_size, 1):
             written = (
-                _continued(view, prefix, bucket, shared, tokens, finished)
+                _continued(view, stem, bucket, shared, tokens, finished)
                 if view.causal
                 else _filled(view, bucket)
             )
@@ -57,34 +61,40 @@ def greedy_texts(
 
 
 def _filled(view: ModelView, bucket: Bucket) -> list[str]:
+    """What a masked model puts in place of its mask, for each prompt."""
     token, _ = view.vocabulary_summary(view.final_hidden(bucket.ids, bucket.position))
     return [_text(view, [each]) for each in token.tolist()]
 
 
 def _continued(
     view: ModelView,
-    prefix: SharedPrefix,
+    stem: Stem,
     bucket: Bucket,
     shared: int,
     tokens: int,
     finished: Callable[[str], bool],
 ) -> list[str]:
+    """What a causal model writes after each prompt of a batch, whose first `shared` tokens are the same."""
     rows = len(bucket.ids)
-    past = prefix.past(bucket.ids[:1, :shared], rows) if shared else DynamicCache(config=view.model.config)
+    past = stem.past(bucket.ids[:1, :shared], rows) if shared else PrefixCache(view)
     end = view.tokenizer.eos_token_id
     written: list[list[int]] = [[] for _ in range(rows)]
     ended = [False] * rows
     ids = bucket.ids[:, shared:]
     for _ in range(tokens):
+        # The likeliest next token of each prompt
         hidden = view.final_hidden(ids, ids.shape[1] - 1, past=past)
         token, _ = view.vocabulary_summary(hidden)
+
+        # Keep what a text still needs; a text ends with the model's own end or when its reader has enough.
         for row, each in enumerate(token.tolist()):
-            if not ended[row]:
-                if each == end:
-                    ended[row] = True
-                else:
-                    written[row].append(each)
-                    ended[row] = finished(_text(view, written[row]))
+            if ended[row]:
+                continue
+            if each == end:
+                ended[row] = True
+            else:
+                written[row].append(each)
+                ended[row] = finished(_text(view, written[row]))
         if all(ended):
             break
         ids = token[:, None].to(bucket.ids)
@@ -92,4 +102,4 @@ def _continued(
 
 
 def _text(view: ModelView, ids: list[int]) -> str:
-    return view.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(view.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -15,22 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fourier_addition.models.prefixes import SharedPrefixes
 from fourier_addition.models.view import ModelView
 
 ACTIVATIONS = ("gelu_new", "gelu_pytorch_tanh")
 """Names of the one activation of GPT-2, GELU's tanh approximation."""
-
-
-@dataclass(frozen=True)
-class SharedPrefixes:
-    """Tokens of a batch that stand for all tokens with the same line up to there.
-
-    first: (node,) flat index into (batch, token) of each node's first token.
-    node: (batch, token) the node of each token.
-    """
-
-    first: torch.Tensor
-    node: torch.Tensor
 
 
 def supported(view: ModelView) -> bool:

@@ -28,7 +28,7 @@ from fourier_addition.models.view import ModelView
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 DEVICE_MAPS = ("auto", "balanced", "sequential")
 GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
-LOCAL = {"local_files_only": True, "trust_remote_code": False}
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 def load_model(
@@ -50,11 +50,14 @@ def load_model(
     directory, its files, the family or the dtype will not do, when weights of the model's body
     are missing, and when a spread model does not fit on the GPUs.
     """
+    # Refuse what will not do before gigabytes are read.
     config, auto = _config(directory)
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not known; allowed are {', '.join(DTYPES)}.")
     placed = {} if device_map is None else {"device_map": _device_map(device_map, device)}
     tokenizer = _tokenizer(directory)
+
+    # Read the weights; the seed draws those that the file lacks.
     with _seeded(seed), quiet():
         try:
             model, info = auto.from_pretrained(
@@ -68,10 +71,13 @@ def load_model(
             )
         except (OSError, RuntimeError, SafetensorError) as error:
             raise UserError(f"The weights in {directory} cannot be loaded: {_one_line(error)}") from error
+
+    # Only the head of a masked model may be missing.
     missing = sorted(info["missing_keys"])
     body = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
     if body or (missing and not family_of(config).masked):
         raise UserError(f"The weights in {directory} lack {(body or missing)[0]}.")
+
     if placed:
         _check_placed(model, directory, device)
     else:
@@ -80,6 +86,7 @@ def load_model(
 
 
 def _device_map(name: str, device: str | torch.device) -> str:
+    """What transformers is asked for; refuses an unknown map and an installation without accelerate."""
     if name not in DEVICE_MAPS:
         raise UserError(f"device_map {name!r} is not known; allowed are {', '.join(DEVICE_MAPS)}.")
     if find_spec("accelerate") is None:
@@ -91,6 +98,7 @@ def _device_map(name: str, device: str | torch.device) -> str:
 
 
 def _check_placed(model: Any, directory: str | Path, device: str | torch.device) -> None:
+    """Refuse a spread model of which a part lies outside the GPUs."""
     places = {str(place) for place in getattr(model, "hf_device_map", {}).values()}
     if torch.device(device).type == "cuda" and places & {"cpu", "disk", "meta"}:
         raise UserError(
@@ -118,6 +126,7 @@ def wrap(model: nn.Module, tokenizer: Any) -> ModelView:
 
 
 def _config(directory: str | Path) -> tuple[Any, Any]:
+    """A directory's configuration and the class that makes its model."""
     if not (Path(directory) / "config.json").is_file():
         raise UserError(f"{directory} holds no config.json.")
     try:
@@ -131,7 +140,8 @@ def _tokenizer(directory: str | Path) -> Any:
     try:
         # The automatic choice replaces a generic tokenizer by the class of the model type, which
         # brings its own splitting rules (qwen2); a directory that says "generic" means its own file.
-        if get_tokenizer_config(directory, **LOCAL).get("tokenizer_class") in GENERIC_TOKENIZERS:
+        settings: dict[str, Any] = get_tokenizer_config(directory, **LOCAL)
+        if settings.get("tokenizer_class") in GENERIC_TOKENIZERS:
             return PreTrainedTokenizerFast.from_pretrained(directory, **LOCAL)
         return AutoTokenizer.from_pretrained(directory, **LOCAL)
     except (OSError, ValueError) as error:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from transformers.utils import logging
+from transformers.utils import logging as untyped
+
+logging: Any = untyped
+"""Transformers' own module, whose functions have no types."""
 
 
 @contextmanager

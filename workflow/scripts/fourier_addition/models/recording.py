@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from fourier_addition.errors import UserError
-from fourier_addition.models.sharing import SharedPrefix
-from fourier_addition.models.view import MODULES, ModelView, first_tensor
+from fourier_addition.models.prefix_cache import Stem
+from fourier_addition.models.view import ModelView, first_tensor
+from fourier_addition.modules import MODULES
 
 
 class Recorded(NamedTuple):
@@ -29,18 +30,22 @@ class Recorder:
     Hooks copy the reading position into buffers that live as long as the recorder, so
     no full output is kept alive and memory does not grow from batch to batch.
 
-    view: the model. batch_size: most rows of one run. `prefix` keeps a stem that all prompts share.
+    view: the model. batch_size: most rows of one run.
+    stem: keeps the keys and values of what all prompts begin with, where it is told so (`Stem.keep`).
     """
 
     def __init__(self, view: ModelView, batch_size: int) -> None:
         self._view = view
-        self.prefix = SharedPrefix(view)
-        options = {"dtype": view.dtype, "device": view.device}
-        self._module_output = torch.empty((len(MODULES), view.n_layers, batch_size, view.d_model), **options)
-        self._residual = torch.empty((view.n_layers + 1, batch_size, view.d_model), **options)
-        # None whenever other tokens than those of a run pass, which are not recorded
+        self.stem = Stem(view)
+        row = (batch_size, view.d_model)
+        self._module_output = self._buffer(len(MODULES), view.n_layers, *row)
+        self._residual = self._buffer(view.n_layers + 1, *row)
+        # The position to copy; None while the tokens of a stem pass, which are not recorded.
         self._position: int | None = None
         self._handles: list[Any] = []
+
+    def _buffer(self, *shape: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=self._view.dtype, device=self._view.device)
 
     def __enter__(self) -> Self:
         view = self._view
@@ -63,17 +68,22 @@ class Recorder:
 
         shared: number of leading tokens, the same in all rows, whose keys and values are
         computed once; equal to the plain pass up to rounding. At most `position`, and only
-        for models with `reusable_cache`.
+        for models with `reusable_cache`. Raises UserError for any other `shared`.
         """
         if not 0 <= shared <= position:
             raise UserError(f"{shared} leading tokens cannot be shared when position {position} is read.")
+
+        # Keys and values of the leading tokens, whose pass is not recorded
         past = None
         if shared:
             self._position = None
-            past = self.prefix.past(ids[:1, :shared], len(ids))
+            past = self.stem.past(ids[:1, :shared], len(ids))
+
+        # The pass that is recorded
         self._position = position - shared
         self._view.run(ids[:, shared:], past=past)
         self._position = None
+
         rows = len(ids)
         return Recorded(self._module_output[:, :, :rows], self._residual[:, :rows])
 

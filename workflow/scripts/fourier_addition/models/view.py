@@ -1,41 +1,36 @@
-"""One view of any transformer: the residual stream, what is added to it, and how numbers are read from it."""
+"""One object for every architecture: where its parts are, its number rows, its logits and its passes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import Cache, DynamicCache
+from transformers import Cache
 
 from fourier_addition.errors import UserError
 from fourier_addition.models.encoding import Bucket, Encoded, bucket, encode_causal, encode_masked
-from fourier_addition.models.families import (
-    family_of,
-    final_norm_module,
-    position_limit,
-    submodule,
-)
+from fourier_addition.models.families import family_of, final_norm_module, position_limit
 from fourier_addition.models.quiet import quiet
-
-MODULES = ("attention", "mlp")
-"""What adds to the residual stream, in the order of every array with a `module` dimension."""
+from fourier_addition.modules import MODULES
 
 Ids = torch.Tensor | np.ndarray | Sequence[int]
 
 
 def first_tensor(output: Any) -> torch.Tensor:
     """The tensor of a module's output, which may be the first entry of a tuple."""
-    return output[0] if isinstance(output, tuple) else output
+    return cast(torch.Tensor, output[0] if isinstance(output, tuple) else output)
 
 
 class ModelView:
     """A Hugging Face model and its tokenizer behind names that hold for every family.
 
-    model, tokenizer: the Hugging Face objects. family: a key of `FAMILIES`.
+    model, tokenizer: the Hugging Face objects.
+    family: a key of `FAMILIES`. layout: the record of `FAMILIES` that says where the model's parts are.
     causal: read at the last token; otherwise at the mask token.
     n_layers, d_model, vocab_size: depth, width of the residual stream, number of tokens.
     parallel: attention and MLP of a layer read the same residual state.
@@ -46,23 +41,28 @@ class ModelView:
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, fresh_parameters: Sequence[str] = ()) -> None:
-        self._family = family_of(model.config)
-        self.model = model
+        # Hugging Face gives its models attributes that its types do not know.
+        self.model: Any = model
         self.tokenizer = tokenizer
         self.fresh_parameters = tuple(fresh_parameters)
-        self.family = self._family.name
-        self.causal = not self._family.masked
+
+        # What the family decides
+        self.layout = family_of(self.model.config)
+        self.family = self.layout.name
+        self.causal = not self.layout.masked
         self.reusable_cache = self.causal
-        self.post_norm = self._family.block_norms is not None
-        parallel = self._family.parallel
-        self.parallel = (
-            parallel == "always" if parallel in ("always", "never") else getattr(model.config, parallel)
-        )
-        self.blocks = submodule(model, self._family.blocks)
+        self.post_norm = self.layout.block_norms is not None
+        self.parallel = self._parallel()
+
+        # What the model itself tells
+        self.blocks = cast(nn.ModuleList, model.get_submodule(self.layout.blocks))
         self.n_layers = len(self.blocks)
-        self.d_model = self.embedding_parameter().shape[1]
-        self.vocab_size = self.embedding_parameter().shape[0]
-        self.final_norm = final_norm_module(model, self._family)
+        self.vocab_size, self.d_model = self.embedding_parameter().shape
+        self.final_norm: Any = final_norm_module(model, self.layout)
+
+    def _parallel(self) -> bool:
+        said = self.layout.parallel
+        return said == "always" if said in ("always", "never") else bool(getattr(self.model.config, said))
 
     # The model may be moved or cast after it was wrapped, so these are asked for each time.
     @property
@@ -90,7 +90,7 @@ class ModelView:
     @property
     def tied(self) -> bool:
         """Whether input and output embeddings are one tensor."""
-        return self.model.get_output_embeddings().weight is self.embedding_parameter()
+        return self.unembedding_parameter() is self.embedding_parameter()
 
     # Prompts
 
@@ -102,7 +102,7 @@ class ModelView:
         Raises UserError for a prompt with no tokens or more than the model has positions.
         """
         encoded = (encode_causal if self.causal else encode_masked)(self.tokenizer, prompts)
-        limit = position_limit(self.model.config, self._family)
+        limit = position_limit(self.model.config, self.layout)
         for prompt, (ids, position) in zip(prompts, encoded, strict=True):
             # a causal model would read its opening token, which no prompt wrote
             if position < 0:
@@ -130,11 +130,11 @@ class ModelView:
         With post norms on module outputs (gemma2, gemma3, olmo2) it is that norm; in
         post-norm families (bert, roberta) the dense layer before LN(h + out).
         """
-        return submodule(self.block(layer), self._family.attention)
+        return self.block(layer).get_submodule(self.layout.attention.output)
 
     def mlp_module(self, layer: int) -> nn.Module:
         """Module whose (first) output is what the MLP adds to the residual stream."""
-        return submodule(self.block(layer), self._family.mlp)
+        return self.block(layer).get_submodule(self.layout.mlp.output)
 
     def module(self, kind: str, layer: int) -> nn.Module:
         """`attention_module` or `mlp_module` by its name in `MODULES`."""
@@ -147,18 +147,19 @@ class ModelView:
 
         Raises UserError for the other families.
         """
-        if self._family.block_norms is None:
+        if self.layout.block_norms is None:
             raise UserError(f"The blocks of family {self.family} do not follow h = LN(h + out).")
-        attention, mlp = self._family.block_norms
-        return submodule(self.block(layer), attention), submodule(self.block(layer), mlp)
+        attention, mlp = self.layout.block_norms
+        block = self.block(layer)
+        return block.get_submodule(attention), block.get_submodule(mlp)
 
     def embedding_parameter(self) -> nn.Parameter:
         """Input embedding, (token, d_model)."""
-        return self.model.get_input_embeddings().weight
+        return cast(nn.Parameter, self.model.get_input_embeddings().weight)
 
     def unembedding_parameter(self) -> nn.Parameter:
         """Output embedding, (token, d_model); the input embedding itself when `tied`."""
-        return self.model.get_output_embeddings().weight
+        return cast(nn.Parameter, self.model.get_output_embeddings().weight)
 
     # Numbers
 
@@ -170,12 +171,13 @@ class ModelView:
         """
         if not self.final_norm_gain_defined:
             return torch.ones(self.d_model, device=self.device)
-        return self.final_norm.weight.detach().to(self.device, torch.float32) + self._family.gain_offset
+        gain: torch.Tensor = self.final_norm.weight.detach().to(self.device, torch.float32)
+        return gain + self.layout.gain_offset
 
     @property
     def final_norm_gain_defined(self) -> bool:
         """Whether the final norm is a normalisation followed by a gain."""
-        return self._family.gain_defined
+        return self.layout.dense_head is None
 
     def unembedding(self, ids: Ids) -> torch.Tensor:
         """Rows of the unembedding W_U (section 2 of the paper), (number, d_model) float32, detached."""
@@ -194,11 +196,13 @@ class ModelView:
         W_U diag(g) D. The GELU is z / 2 plus an even function of z: its linear part is one factor too.
         """
         rows = self.unembedding(ids)
-        if self.final_norm_gain_defined:
+        head = self.layout.dense_head
+        if head is None:
             return rows * self.final_norm_gain()
-        head = self.final_norm
-        norm = head.LayerNorm if hasattr(head, "LayerNorm") else head.layer_norm
-        gain, dense = (weight.detach().to(rows) for weight in (norm.weight, head.dense.weight))
+        gain, dense = (
+            cast(torch.Tensor, self.final_norm.get_submodule(name).weight).detach().to(rows)
+            for name in (head.norm, head.dense)
+        )
         return (rows * gain) @ dense
 
     def module_unembedding(self, ids: Ids, norm: str) -> torch.Tensor:
@@ -217,7 +221,7 @@ class ModelView:
 
     def normed(self, residual: torch.Tensor) -> torch.Tensor:
         """Final norm of residual states (..., d_model), in the type of the weights."""
-        return self.final_norm(residual.to(self.dtype))
+        return cast(torch.Tensor, self.final_norm(residual.to(self.dtype)))
 
     def number_logits(self, residual: torch.Tensor, number_ids: Ids, *, norm: bool = True) -> torch.Tensor:
         """Logits of the numbers, (..., number) float32.
@@ -245,15 +249,20 @@ class ModelView:
         """
         hidden = self.normed(residual).float()
         head = self.model.get_output_embeddings()
+
+        # What is known of the tokens so far: the largest logit, its token, the log-sum-exp.
         best = torch.full(hidden.shape[:1], -torch.inf, device=hidden.device)
         token = torch.zeros(hidden.shape[:1], dtype=torch.long, device=hidden.device)
         total = torch.full(hidden.shape[:1], -torch.inf, device=hidden.device)
+
         for start in range(0, head.weight.shape[0], rows_at_once):
             part = slice(start, start + rows_at_once)
             logits = hidden @ head.weight[part].to(hidden).T
             if head.bias is not None:
                 logits = logits + head.bias[part].to(hidden)
             logits = self._capped(logits)
+
+            # Take the part's tokens into account.
             value, index = logits.max(dim=-1)
             # strictly greater: of equal logits the smaller token id wins, as in one argmax
             token = torch.where(value > best, index + start, token)
@@ -263,6 +272,16 @@ class ModelView:
 
     # Forward
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """While inside, the model is in evaluation mode; afterwards in the mode that it was in."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train(training)
+
     def run(self, ids: torch.Tensor, *, past: Cache | None = None) -> None:
         """Run the model's body on (batch, token) ids, for the hooks' sake.
 
@@ -270,18 +289,6 @@ class ModelView:
         `ids`, for as many rows; it grows by those of `ids`.
         """
         self.model.base_model(input_ids=ids, past_key_values=past, use_cache=past is not None)
-
-    def prefix(self, ids: torch.Tensor, rows: int) -> Cache:
-        """Keys and values of leading tokens that `rows` prompts have in common.
-
-        ids: (1, token). Raises UserError for a model without a reusable cache.
-        """
-        if not self.reusable_cache:
-            raise UserError(f"Models of family {self.family} read all tokens at once and share no prefix.")
-        past = DynamicCache(config=self.model.config)
-        self.run(ids, past=past)
-        past.batch_repeat_interleave(rows)
-        return past
 
     def final_hidden(self, ids: torch.Tensor, position: int, *, past: Cache | None = None) -> torch.Tensor:
         """Residual stream after the last block at one position, (batch, d_model).
@@ -299,10 +306,6 @@ class ModelView:
         finally:
             handle.remove()
         return state[0]
-
-    def forward_number_logits(self, ids: torch.Tensor, position: int, number_ids: Ids) -> torch.Tensor:
-        """The model's logits of the numbers at one position, (batch, number) float32."""
-        return self.number_logits(self.final_hidden(ids, position), number_ids)
 
     # Files
 

@@ -12,7 +12,7 @@ import torch
 
 from fourier_addition.models import ModelView
 from fourier_addition.models.encoding import Encoded
-from fourier_addition.models.gpt2 import SharedPrefixes
+from fourier_addition.models.prefixes import SharedPrefixes, prefix_nodes, shared_prefixes
 
 
 @dataclass(frozen=True)
@@ -109,25 +109,3 @@ class LengthBuckets:
     def tokens(self) -> np.ndarray:
         """Ids of all tokens in the lines, ascending."""
         return np.unique(np.concatenate([np.unique(ids.cpu().numpy()) for ids in self.ids]))
-
-
-def prefix_nodes(ids: np.ndarray) -> np.ndarray:
-    """Number of each token's line up to there: equal where lines are equal, (line, token).
-
-    ids: (line, token).
-    """
-    nodes = np.empty_like(ids)
-    parent = np.zeros(len(ids), dtype=np.int64)
-    for token in range(ids.shape[1]):
-        key = parent * (ids.max() + 1) + ids[:, token]
-        parent = np.unique(key, return_inverse=True)[1]
-        nodes[:, token] = parent + token * len(ids)
-    return nodes
-
-
-def shared_prefixes(nodes: np.ndarray, device: torch.device) -> SharedPrefixes:
-    """What a batch has to compute, from its lines' `prefix_nodes` (line, token)."""
-    _, first, node = np.unique(nodes.ravel(), return_index=True, return_inverse=True)
-    return SharedPrefixes(
-        torch.from_numpy(first).to(device), torch.from_numpy(node.reshape(nodes.shape)).to(device)
-    )

@@ -15,8 +15,8 @@ import torch
 
 from fourier_addition.ablation.conditions import Condition
 from fourier_addition.ablation.engine.blocks import Blocks, Shared
+from fourier_addition.ablation.engine.inputs import earlier_keys, last_token_arguments, last_token_stream
 from fourier_addition.ablation.engine.plan import Plan, Split, plans
-from fourier_addition.ablation.engine.prefix import last_token_stream, prefix_keys
 from fourier_addition.ablation.torch_filters import TorchFilters
 from fourier_addition.models import Bucket, ModelView
 
@@ -43,13 +43,18 @@ class Engine:
 
         Yields (numbers of conditions, (condition, batch, d_model)) until every condition was yielded.
         """
+        # What depends on the last token's position alone is found once for a length.
         length = bucket.ids.shape[1]
         if length not in self._arguments:
-            self._arguments[length] = self.blocks.last_token_arguments(bucket.ids[:1])
+            self._arguments[length] = last_token_arguments(self.view, bucket.ids[:1])
         arguments = self._arguments[length]
+
+        # What all conditions share: the earlier tokens, and the stream that the last token starts with
         with self.blocks.faster():
-            shared = prefix_keys(self.view, bucket.ids[:, :-1])
+            shared = earlier_keys(self.view, bucket.ids[:, :-1])
             start = last_token_stream(self.view, bucket.ids)[None]
+
+        # What they do not share, a group of conditions at a time
         for plan in self._plans_for(len(bucket.index)):
             with self.blocks.faster(), self.blocks.sharing():
                 states = self._follow(plan, start, shared, arguments)

@@ -50,8 +50,11 @@ def plans(conditions: Sequence[Condition], n_layers: int, parallel: bool, states
     parallel: attention and MLP read the same state, so a layer is one event.
     Conditions that share the most stand together.
     """
+    # What each condition applies on its way through the layers
     names = _filter_names(conditions)
     paths = [_path(condition, n_layers, parallel, names) for condition in conditions]
+
+    # Neighbours in the order of these ways share the most states.
     order = sorted(range(len(conditions)), key=lambda number: (paths[number], number))
     groups = max(1, -(-len(order) // max(1, states)))
     filters = list(names)
@@ -78,23 +81,30 @@ def _path(condition: Condition, n_layers: int, parallel: bool, names: dict[Filte
     return tuple(layers) if parallel else tuple((name,) for pair in layers for name in pair)
 
 
-def _rank(event: Event) -> tuple:
+def _rank(event: Event) -> tuple[int, bool, bool, Event]:
     # States that share a filter stand side by side, for the first output and for the second.
     return max(event), event[0] >= 0, event[-1] < 0, event
 
 
 def _plan(numbers: list[int], paths: list[tuple[Event, ...]], filters: list[Filter]) -> Plan:
+    """The plan of some conditions. paths: what each of all conditions applies. filters: by number."""
+    # All conditions start as one state.
     state_of = np.zeros(len(numbers), np.int64)
     count, most, splits = 1, 1, []
     for event in range(len(paths[0])):
+        # A state parts into one for each way in which its conditions go on.
         keys = [(int(state), paths[n][event]) for state, n in zip(state_of, numbers, strict=True)]
         children = sorted(set(keys), key=lambda key: (_rank(key[1]), key[0]))
         place = {key: number for number, key in enumerate(children)}
+
+        # Where each new state comes from, and which runs of them each filter is applied to
         parents = np.array([parent for parent, _ in children])
         same = len(children) == count and np.array_equal(parents, np.arange(count))
         outputs = range(len(children[0][1]))
         parts = tuple(_parts([applied[o] for _, applied in children], filters) for o in outputs)
         splits.append(Split(None if same else parents, parts))
+
+        # The states that the conditions are in now
         state_of = np.array([place[key] for key in keys])
         count = len(children)
         most = max(most, count)

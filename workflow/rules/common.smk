@@ -31,6 +31,7 @@ from fourier_addition.pipeline.names import (
 from fourier_addition.pipeline.code_digest import code_digest
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.figures import views
+from fourier_addition.pipeline.own_files import own_files
 from fourier_addition.pipeline.sizing import Machine, estimate
 from fourier_addition.pipeline.why_records import remember_code
 

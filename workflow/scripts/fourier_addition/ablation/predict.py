@@ -36,6 +36,7 @@ class AnswerPredictor:
         answer = logits.gather(1, answers.repeat(shape[0])[:, None])[:, 0]
         if self.prediction == "numbers":
             number, total = logits.argmax(dim=1), logits.logsumexp(dim=1)
+            self.view.require_finite(total)
         else:
             token, total = self.view.vocabulary_summary(flat)
             number = self.number_of[token]

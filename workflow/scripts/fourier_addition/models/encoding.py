@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fourier_addition.errors import UserError
-from fourier_addition.numbers import BOUNDARY
+from fourier_addition.numbers import BOUNDARY, encode_after
 
 
 class Encoded(NamedTuple):
@@ -74,8 +74,12 @@ def _in_pieces(tokenizer: Any, text: str, whole: list[int]) -> list[int]:
     They change it where a tokenizer puts a space before every text (SentencePiece's dummy prefix); such
     tokenizers write numbers digit by digit, so that no cut is needed.
     """
-    pieces = [tokenizer(piece, add_special_tokens=False).input_ids for piece in text.split(BOUNDARY)]
-    joined = [token for piece in pieces for token in piece]
+
+    def encode(piece: str) -> list[int]:
+        return list(tokenizer(piece, add_special_tokens=False).input_ids)
+
+    first, *later = text.split(BOUNDARY)
+    joined = [*encode(first), *(token for piece in later if piece for token in encode_after(encode, piece))]
     return joined if tokenizer.decode(joined) == tokenizer.decode(whole) else whole
 
 

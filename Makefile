@@ -8,13 +8,19 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+# Targets stand before `--configfile`, which would take them for files of its own.
+SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) --configfile $(CONFIG)
 
 .PHONY: all setup results report test lint format docs clean-results verify why bench-ablation bench-training
 
 all: results
 
-setup: $(STAMP)
+setup: $(STAMP) $(CONFIG)
+
+# A configuration is never made; where it is missing, say so before anything is set up.
+$(CONFIG):
+	@echo "There is no configuration $(CONFIG): give the path of a YAML file, as in make CONFIG=config/minilm.yaml" >&2
+	@exit 1
 
 # torch first and pinned: on a machine without a GPU build in reach this takes the CPU build.
 $(STAMP): requirements.lock
@@ -24,7 +30,7 @@ $(STAMP): requirements.lock
 	touch $@
 
 results: setup
-	$(SNAKEMAKE) $(TARGETS)
+	$(SNAKEMAKE)
 
 report: setup
 	$(SNAKEMAKE) --report report.html

@@ -1,12 +1,14 @@
 """The configuration: schema, defaults, manual, and one sentence for every fault."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.config_files import require_distinct_keys
 from fourier_addition.pipeline.config_page import document
 from fourier_addition.pipeline.figures import FAMILIES, NEEDS, PAPER, views
 from fourier_addition.pipeline.names import instances, tau_of
@@ -136,3 +138,83 @@ def test_a_value_of_an_earlier_release_names_the_new_one(default, value, now):
     default["analysis"] = {"norm": value}
     with pytest.raises(UserError, match=rf"`analysis\.norm` is '{value}', which is called `{now}` now\."):
         validated(default)
+
+
+# Every number and name that YAML can say
+
+
+def test_whole_numbers_and_text_are_the_numbers_that_they_write(default):
+    plain = validated(default)
+    run = next(name for name, run in default["runs"].items() if "epochs" in run)
+    default["runs"][run] |= {
+        "epochs": float(plain["runs"][run]["epochs"]),
+        "batch_size": str(plain["runs"][run]["batch_size"]),
+        "learning_rate": f"{plain['runs'][run]['learning_rate']:e}",
+        "betas": ["9e-1", 0.999],
+    }
+    task = next(iter(default["tasks"].values()))
+    task["operands"] = [float(number) for number in task["operands"]]
+    assert validated(default) == plain
+    assert isinstance(validated(default)["runs"][run]["epochs"], int)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), ".nan", 1e308])
+def test_numbers_that_are_none_are_named(default, value):
+    run = next(name for name, run in default["runs"].items() if "epochs" in run)
+    default["runs"][run]["epochs"] = value
+    with pytest.raises(UserError, match=rf"`runs\.{re.escape(run)}\.epochs`"):
+        validated(default)
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("runs:\n  a: {epochs: 1}\n  b:\n    epochs: 2\n    epochs: 3\n")
+    with pytest.raises(UserError, match=r"sets `runs\.b\.epochs` twice, in lines 4 and 5"):
+        require_distinct_keys(path)
+    for shipped in SHIPPED:
+        require_distinct_keys(shipped)
+
+
+ODD = [
+    *(float("nan"), float("inf"), -float("inf"), -0.0, 1e308, 2.0, 0.5, -1, 0, 10**30, True, None),
+    *("1e-5", "text", "", "0x10", "1_000", "../x"),
+    *([], {}, [float("nan")], [1, 2, 3], {"a": 1}, [[]]),
+]
+"""Values of every kind, of which at most a few fit any key."""
+BY_NAME = ("models", "runs", "tasks", "figures", "tables", "apis", "api_runs", "embeddings", "pretraining")
+
+
+def _places(value, path=()):
+    """Paths of every value inside a configuration; of a list, of its first entry."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _places(item, (*path, key))
+    elif isinstance(value, list) and value:
+        yield from _places(value[0], (*path, 0))
+
+
+def test_no_value_of_any_key_gives_a_traceback():
+    config = yaml.safe_load((ROOT / "tests/configs/micro.yaml").read_text())
+    task = next(iter(config["tasks"]))
+    config["apis"] = {"server": {"base_url": "http://127.0.0.1:1/v1", "model": "m"}}
+    config["api_runs"] = {"asked": {"api": "server", "task": task}}
+    config["embeddings"] = {"mini": {"numbers": 17}}
+    whole = validated(config)
+    places = {
+        tuple("*" if depth == 1 and path[0] in BY_NAME else key for depth, key in enumerate(path)): path
+        for path in _places(whole)
+    }
+    assert len(places) > 150
+    for path in places.values():
+        for value in ODD:
+            changed = copy.deepcopy(whole)
+            entry = changed
+            for key in path[:-1]:
+                entry = entry[key]
+            entry[path[-1]] = copy.deepcopy(value)
+            try:
+                views(validated(changed))
+            except UserError as error:
+                assert str(error).endswith((".", "?")), (path, value, str(error))

@@ -146,7 +146,7 @@ def test_greedy_answers_are_hugging_faces_own(family):
     found = greedy_texts(view, prompts, tokens=5, batch_size=3)
     expected = [
         view.tokenizer.decode(
-            greedy_by_hand(view, prompt, 5), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            greedy_by_hand(view, prompt, 5), skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         for prompt in prompts
     ]
@@ -205,7 +205,7 @@ def test_solved_answers_are_the_tokens_that_are_asked_for(examples):
     assert tokenizer.encode(f": {answers[0]}") != [*cue, space.ids[answers[0]]]
 
 
-def test_a_tokenizer_that_puts_a_space_before_every_text_is_not_cut():
+def test_solved_examples_have_the_numbers_own_tokens_where_every_text_gets_a_space():
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
@@ -213,7 +213,12 @@ def test_a_tokenizer_that_puts_a_space_before_every_text_is_not_cut():
     tokenizer.train_from_iterator(["Answer: 1 2 3 4", "5 6 7 8 9 0 +="], trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
     text = f"1 + 2 = {BOUNDARY}3 4 + 1 ="
-    assert encode_causal(fast, [text]) == encode_causal(fast, [text.replace(BOUNDARY, "")])
+    ((ids, _),) = encode_causal(fast, [text])
+    # No second space stands before the answer, and the answer is the token that answers are scored on.
+    assert fast.decode(ids) == fast.decode(fast.encode(text.replace(BOUNDARY, ""), add_special_tokens=False))
+    asked = encode_causal(fast, ["1 + 2 = "])[0].ids
+    answer = int(tokenizer_number_space(fast, "bare").ids[3])
+    assert ids[: len(asked) + 1] == [*asked, answer]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "phi", "gemma2", "llama"])

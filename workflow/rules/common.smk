@@ -28,13 +28,17 @@ from fourier_addition.pipeline.names import (
     task_of,
     tau_of,
 )
+from fourier_addition.pipeline.config_files import require_distinct_keys
 from fourier_addition.pipeline.code_digest import code_digest
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.figures import views
+from fourier_addition.pipeline.own_files import own_files
 from fourier_addition.pipeline.sizing import Machine, estimate
 from fourier_addition.pipeline.why_records import remember_code
 
 try:
+    for file in workflow.configfiles:
+        require_distinct_keys(file)
     config = validated(config)
     VIEWS = views(config)
 except UserError as error:

@@ -2,9 +2,12 @@
 
 
 rule fetch_model:
+    input:
+        # A model in a folder of the user's: another one put there is fetched anew.
+        own=lambda wildcards: own_files(config["models"][wildcards.model]),
     output:
-        directory=directory("results/models/{model}"),
-        manifest="results/models/{model}.json",
+        directory=directory(paths.model("{model}")),
+        manifest=paths.model("{model}") + ".json",
     log:
         "logs/models/{model}.log",
     wildcard_constraints:

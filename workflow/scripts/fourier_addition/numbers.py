@@ -53,14 +53,34 @@ class NumberSpace:
         return NumberSpace(self.ids[:count], self.form)
 
 
-def number_space(encode: Callable[[str], Sequence[int]], form: str, limit: int = 100_000) -> NumberSpace:
+LEAD = "Answer:"
+"""What stands before a number when its token is looked for: a token may depend on what precedes it."""
+
+
+def encode_after(encode: Callable[[str], Sequence[int]], text: str) -> list[int]:
+    """Token ids of a text in the middle of a line.
+
+    Some tokenizers put a space before everything that they are given (`add_prefix_space`, SentencePiece's
+    first piece), so a number alone has other tokens than a number after a prompt. Where `LEAD` and the text
+    cannot be told apart, the text's own tokens are returned.
+    """
+    lead, both = list(encode(LEAD)), list(encode(LEAD + text))
+    return both[len(lead) :] if len(both) > len(lead) and both[: len(lead)] == lead else list(encode(text))
+
+
+def number_space(
+    encode: Callable[[str], Sequence[int]],
+    form: str,
+    limit: int = 100_000,
+    decode: Callable[[int], str] | None = None,
+) -> NumberSpace:
     """Find the largest gap-free run 0..p-1 of numbers that are one token each.
 
     encode: text -> token ids, without special tokens.
     form: `bare` or `space` (section 3.1 of the paper does not say which it used).
     limit: stop looking here.
-    Raises UserError when the form is unknown or not even 0 is one token, and when
-    two numbers share a token (an unknown-word token, for example).
+    decode: token id -> text; a token that is not written as the number (an unknown-word token) is no number.
+    Raises UserError when the form is unknown or not even 0 is one token.
     """
     if form not in ANSWER_FORMS:
         raise UserError(f"Answer form '{form}' is not known; it is one of {', '.join(ANSWER_FORMS)}.")
@@ -69,15 +89,17 @@ def number_space(encode: Callable[[str], Sequence[int]], form: str, limit: int =
     ids: list[int] = []
     seen: set[int] = set()
     for number in range(limit):
-        tokens = list(encode(ANSWER_FORMS[form].format(number=number)))
+        tokens = encode_after(encode, ANSWER_FORMS[form].format(number=number))
         # A tokenizer with an unknown-word token writes every large number as that one token.
         if len(tokens) != 1 or tokens[0] in seen:
+            break
+        if decode is not None and decode(tokens[0]).strip() != str(number):
             break
         seen.add(tokens[0])
         ids.append(int(tokens[0]))
 
     # An unknown-word token is met once before it repeats: the run ends before it.
-    if ids and list(encode(ANSWER_FORMS[form].format(number=len(ids)))) == [ids[-1]]:
+    if ids and encode_after(encode, ANSWER_FORMS[form].format(number=len(ids))) == [ids[-1]]:
         ids.pop()
 
     if not ids:
@@ -88,6 +110,11 @@ def number_space(encode: Callable[[str], Sequence[int]], form: str, limit: int =
 def tokenizer_number_space(tokenizer: Any, form: str, limit: int = 100_000) -> NumberSpace:
     """`number_space` of a Hugging Face tokenizer.
 
-    tokenizer: anything with `encode(text, add_special_tokens=False)`.
+    tokenizer: anything with `encode(text, add_special_tokens=False)` and `decode(ids)`.
     """
-    return number_space(lambda text: tokenizer.encode(text, add_special_tokens=False), form, limit)
+    return number_space(
+        lambda text: tokenizer.encode(text, add_special_tokens=False),
+        form,
+        limit,
+        lambda token: tokenizer.decode([token]),
+    )

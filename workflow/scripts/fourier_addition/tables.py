@@ -14,7 +14,20 @@ from fourier_addition.files.whole import replacing, write_csv
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
     """A Markdown table; columns after the first `text_columns` are aligned to the right."""
     rule = ["---"] * text_columns + ["---:"] * (len(headings) - text_columns)
-    return "".join("| " + " | ".join(row) + " |\n" for row in [list(headings), rule, *rows])
+    # A bar in a cell would end the cell.
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (headings, *rows)]
+    return "".join("| " + " | ".join(row) + " |\n" for row in [cells[0], rule, *cells[1:]])
+
+
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{character: f"\\{character}" for character in "%_&$#{}"},
+    }
+)
+"""Characters that LaTeX would not print as they stand."""
 
 
 def latex(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
@@ -22,8 +35,7 @@ def latex(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: 
     columns = "l" * text_columns + "r" * (len(headings) - text_columns)
 
     def line(cells: Sequence[str]) -> str:
-        escaped = (cell.replace("%", r"\%").replace("_", r"\_").replace("&", r"\&") for cell in cells)
-        return " & ".join(escaped) + r" \\"
+        return " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
 
     body = [
         rf"\begin{{tabular}}{{{columns}}}",

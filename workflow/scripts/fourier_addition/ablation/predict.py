@@ -39,6 +39,7 @@ class AnswerPredictor:
         # The likeliest token and the log-sum-exp, over the numbers or over all tokens
         if self.prediction == "numbers":
             number, total = logits.argmax(dim=1), logits.logsumexp(dim=1)
+            self.view.require_finite(total)
         else:
             token, total = self.view.vocabulary_summary(flat)
             number = self.number_of[token]

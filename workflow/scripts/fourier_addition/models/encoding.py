@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from fourier_addition.errors import UserError
-from fourier_addition.numbers import BOUNDARY
+from fourier_addition.numbers import BOUNDARY, encode_after
 
 
 class Encoded(NamedTuple):
@@ -75,11 +75,15 @@ def _with_ends(tokenizer: Any, prompts: Sequence[str]) -> Iterator[tuple[list[in
 def _in_pieces(tokenizer: Any, text: str, uncut: list[int]) -> list[int]:
     """Token ids of a text that is cut at every boundary; `uncut` where the cuts would change the text.
 
-    Cuts change the text where a tokenizer puts a space before every text (SentencePiece's dummy prefix).
-    Such tokenizers write numbers digit by digit, so they need no cut.
+    Each later piece has the tokens that it has in the middle of a line, so that no tokenizer puts a space
+    before it.
     """
-    pieces = [tokenizer(piece, add_special_tokens=False).input_ids for piece in text.split(BOUNDARY)]
-    joined = [token for piece in pieces for token in piece]
+
+    def encode(piece: str) -> list[int]:
+        return list(tokenizer(piece, add_special_tokens=False).input_ids)
+
+    first, *later = text.split(BOUNDARY)
+    joined = [*encode(first), *(token for piece in later if piece for token in encode_after(encode, piece))]
     return joined if tokenizer.decode(joined) == tokenizer.decode(uncut) else uncut
 
 

@@ -12,6 +12,7 @@ from fourier_addition.models.encoding import Bucket
 from fourier_addition.models.prefix_cache import PrefixCache, Stem, shared_batches
 from fourier_addition.models.prefixes import common_length
 from fourier_addition.models.view import ModelView
+from fourier_addition.numbers import encode_after
 
 
 @torch.inference_mode()
@@ -102,4 +103,42 @@ def _continued(
 
 
 def _text(view: ModelView, ids: list[int]) -> str:
-    return str(view.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    return answer_text(view.tokenizer, ids)
+
+
+def answer_text(tokenizer: Any, ids: Sequence[int]) -> str:
+    """What token ids say, digit for digit.
+
+    A decoder may part digits by spaces, drop digits that are special tokens, and pass over unknown tokens: a
+    number would then be read wrongly without a word. So every token stands as its own text. Two tokens are
+    parted as the decoder parts them, unless the tokenizer itself writes one number as these tokens.
+    """
+    tokens = list(ids)
+    pieces = [_decoded(tokenizer, [token]) for token in tokens]
+    text, start = "".join(pieces[:1]), 0
+    for place in range(1, len(tokens)):
+        piece = pieces[place]
+        # The digits since `start` are one number as long as the tokenizer writes it so.
+        if not (piece.isdecimal() and _one_number(tokenizer, pieces[start : place + 1])):
+            start = place
+            pair = _decoded(tokenizer, tokens[place - 1 : place + 1])
+            text += " " if pair == f"{pieces[place - 1]} {piece}" else ""
+        text += piece
+    return text
+
+
+def _decoded(tokenizer: Any, tokens: Sequence[int]) -> str:
+    return str(tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def _one_number(tokenizer: Any, pieces: Sequence[str]) -> bool:
+    """Whether a tokenizer writes the number that the pieces' digits make as exactly these pieces."""
+    digits = [piece.strip() for piece in pieces]
+    if not all(digit.isdecimal() for digit in digits):
+        return False
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+
+    written = [_decoded(tokenizer, [token]).strip() for token in encode_after(encode, "".join(digits))]
+    return [piece for piece in written if piece] == digits

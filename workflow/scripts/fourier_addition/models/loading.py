@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from tokenizers import Tokenizer
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -21,6 +21,8 @@ from transformers import (
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from fourier_addition.errors import UserError
+from fourier_addition.files.weights import require_plain_weights
+from fourier_addition.models.checking import check_loaded
 from fourier_addition.models.families import family_of
 from fourier_addition.models.quiet import quiet
 from fourier_addition.models.view import ModelView
@@ -52,6 +54,7 @@ def load_model(
     """
     # Refuse what will not do before gigabytes are read.
     config, auto = _config(directory)
+    require_plain_weights(directory)
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not known; allowed are {', '.join(DTYPES)}.")
     placed = {} if device_map is None else {"device_map": _device_map(device_map, device)}
@@ -66,13 +69,18 @@ def load_model(
                 dtype=DTYPES[dtype],
                 use_safetensors=True,
                 output_loading_info=True,
+                # Read all the same, so that the difference can be named.
+                ignore_mismatched_sizes=True,
                 **placed,
                 **LOCAL,
             )
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"The weights in {directory} cannot be loaded: {_one_line(error)}") from error
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # Hugging Face fails in many ways; none of them is the user's to read
+            raise UserError(f"The model in {directory} cannot be loaded: {_one_line(error)}.") from error
 
-    # Only the head of a masked model may be missing.
+    # The file's tensors are the model's, all of them; only the head of a masked model may be missing.
+    check_loaded(directory, model, info)
     missing = sorted(info["missing_keys"])
     body = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
     if body or (missing and not family_of(config).masked):
@@ -130,26 +138,56 @@ def _config(directory: str | Path) -> tuple[Any, Any]:
     if not (Path(directory) / "config.json").is_file():
         raise UserError(f"{directory} holds no config.json.")
     try:
-        config = AutoConfig.from_pretrained(directory, **LOCAL)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{directory}/config.json cannot be used: {_one_line(error)}") from error
+        with quiet():
+            config = AutoConfig.from_pretrained(directory, **LOCAL)
+    except (
+        Exception
+    ) as error:  # strict types, unknown activations and rope types each have a class of their own
+        raise UserError(f"{directory}/config.json cannot be used: {_one_line(error)}.") from error
+    # What a file asks to be returned beside the logits would be kept for every layer, and cannot be saved.
+    config.output_attentions = config.output_hidden_states = False
+    # Kernels that this machine may lack; without a choice, transformers takes PyTorch's own attention.
+    if str(getattr(config, "_attn_implementation", None) or "").startswith("flash"):
+        config._attn_implementation = None
     return config, AutoModelForMaskedLM if family_of(config).masked else AutoModelForCausalLM
 
 
+SPECIAL_TOKENS = ("unk", "bos", "eos", "pad", "cls", "sep", "mask")
+
+
 def _tokenizer(directory: str | Path) -> Any:
+    """The tokenizer of a directory: what its tokenizer.json says, wherever there is one.
+
+    Hugging Face rebuilds some tokenizers from the name of their class, with the class's own splitting rules
+    in place of the file's; numbers are then written as other tokens. The class gives the special tokens only.
+    """
+    file = Path(directory) / "tokenizer.json"
+    own = None
+    if file.is_file():
+        try:
+            own = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises plain Exception
+            raise UserError(f"The tokenizer {file} cannot be loaded: {_one_line(error)}.") from error
     try:
-        # The automatic choice replaces a generic tokenizer by the class of the model type, which
-        # brings its own splitting rules (qwen2); a directory that says "generic" means its own file.
-        settings: dict[str, Any] = get_tokenizer_config(directory, **LOCAL)
-        if settings.get("tokenizer_class") in GENERIC_TOKENIZERS:
-            return PreTrainedTokenizerFast.from_pretrained(directory, **LOCAL)
-        return AutoTokenizer.from_pretrained(directory, **LOCAL)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The tokenizer in {directory} cannot be loaded: {_one_line(error)}") from error
+        with quiet():
+            settings: dict[str, Any] = get_tokenizer_config(directory, **LOCAL)
+            if own is not None and settings.get("tokenizer_class") in GENERIC_TOKENIZERS:
+                return PreTrainedTokenizerFast.from_pretrained(directory, **LOCAL)
+            found = AutoTokenizer.from_pretrained(directory, **LOCAL)
+    except Exception as error:  # a file that is cut off, foreign, or needs a package that is not there
+        raise UserError(f"The tokenizer in {directory} cannot be loaded: {_one_line(error)}.") from error
+    if own is None:
+        return found
+    named = {f"{name}_token": getattr(found, f"{name}_token", None) for name in SPECIAL_TOKENS}
+    named = {name: token for name, token in named.items() if token is not None}
+    build: Any = PreTrainedTokenizerFast
+    return build(tokenizer_object=own, **named)
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """An error of a library as the end of a sentence; a missing key is no more than its name."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{text} is not known" if isinstance(error, KeyError) else text or type(error).__name__
 
 
 @contextmanager

@@ -268,7 +268,15 @@ class ModelView:
             token = torch.where(value > best, index + start, token)
             best = torch.maximum(best, value)
             total = torch.logaddexp(total, logits.logsumexp(dim=-1))
+        self.require_finite(total)
         return token, total
+
+    def require_finite(self, values: torch.Tensor) -> None:
+        """Raise UserError when logits, or sums of them, are not finite: no answer can be read off them."""
+        if not torch.isfinite(values).all():
+            stored = str(self.dtype).removeprefix("torch.")
+            hint = "" if self.dtype == torch.float32 else "; set the model's `precision` to float32"
+            raise UserError(f"The model's logits are not finite when it computes in {stored}{hint}.")
 
     # Forward
 

@@ -22,6 +22,8 @@ from fourier_addition.pipeline.config_checks import (
     check_views,
 )
 from fourier_addition.pipeline.config_errors import sentence_of
+from fourier_addition.pipeline.config_values import converted
+from fourier_addition.pipeline.name_checks import check_names
 
 SCHEMA = Path(__file__).resolve().parents[4] / "config" / "schema.yaml"
 
@@ -63,7 +65,8 @@ def validated(raw: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises UserError with one sentence that names the key at fault and what is allowed.
     """
-    config = copy.deepcopy(dict(raw))
+    check_names(raw)
+    config = converted(copy.deepcopy(dict(raw)), schema())
     error = best_match(Draft202012Validator(schema()).iter_errors(config))
     if error is not None:
         raise UserError(sentence_of(error))

@@ -11,6 +11,7 @@ from fourier_addition.filters import components_of
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.pipeline.config_errors import require_known
 from fourier_addition.pipeline.names import known_numbers, prompted, task_of, tau_of
+from fourier_addition.pipeline.paths import slug
 from fourier_addition.tasks import split_sizes
 
 PROMPTED_ONLY = {"shot_seed": 0, "separator": "\n", "answer_tokens": None}
@@ -117,7 +118,21 @@ def check_tasks(config: Mapping[str, Any]) -> None:
             )
 
 
+def _check_stacked(config: Mapping[str, Any]) -> None:
+    """Runs whose seeds train side by side have a rule each, named after the run."""
+    seen: dict[str, str] = {}
+    for name, run in config["runs"].items():
+        if run.get("stack_seeds"):
+            other = seen.setdefault(slug(name), name)
+            if other != name:
+                raise UserError(
+                    f"Config key `runs.{name}`: with `stack_seeds` its rule would be named as that of run "
+                    f"'{other}': use names that differ in letters or digits."
+                )
+
+
 def check_runs(config: Mapping[str, Any]) -> None:
+    _check_stacked(config)
     for name, run in config["runs"].items():
         where = f"runs.{name}"
         if "/" in name or ".seed" in name:
@@ -187,6 +202,11 @@ def check_apis(config: Mapping[str, Any]) -> None:
 def check_views(config: Mapping[str, Any]) -> None:
     for name, entry in config["embeddings"].items():
         require_known(name, f"embeddings.{name}", config["models"], "model")
+        if name in config["runs"]:
+            raise UserError(
+                f"Config key `embeddings.{name}`: a run has the same name, so nobody could tell their "
+                "embeddings apart: rename the run."
+            )
         known = known_numbers(config, name)
         if known is not None and entry["numbers"] > known:
             raise UserError(

@@ -42,7 +42,7 @@ def sentence_of(error: ValidationError) -> str:
     if rule == "required":
         missing = next(key for key in error.validator_value if key not in value)
         return f"Config key `{_key([*path, missing])}` is missing."
-    if rule == "enum" and (path[-1], value) in RENAMED_VALUES:
+    if rule == "enum" and isinstance(value, str) and (path[-1], value) in RENAMED_VALUES:
         return f"{where} is {value!r}, which is called `{RENAMED_VALUES[path[-1], value]}` now."
     if rule == "enum":
         return f"{where} must be one of {', '.join(map(str, error.validator_value))}, not {value!r}."
@@ -66,7 +66,7 @@ def sentence_of(error: ValidationError) -> str:
     if path[-1:] == ["key_variable"]:
         # Not shown: it may be the key itself.
         return f"{where} must be the name of an environment variable in capitals, never a key."
-    return f"{where} is {value!r}, which does not fit: {described}"
+    return f"{where} is {value!r}, which does not fit: {described.rstrip('.')}."
 
 
 def require_known(name: str, where: str, allowed: Mapping[str, Any], what: str) -> None:

@@ -1,0 +1,534 @@
+"""Wrong results without a word: models, tokenizers, answers and names that would not give what was asked."""
+
+import copy
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from fourier_addition.ablation.conditions import FilterBank, table1_conditions
+from fourier_addition.ablation.run import run_conditions
+from fourier_addition.errors import UserError
+from fourier_addition.fourier import fourier_basis
+from fourier_addition.models import FAMILIES, greedy_texts, load_model
+from fourier_addition.models.generation import answer_text
+from fourier_addition.numbers import LEAD, number_space, tokenizer_number_space
+from fourier_addition.pipeline.config import validated
+from fourier_addition.tables import latex, markdown
+from safetensors.torch import load_file, save_file
+from study import ROOT, copy_of_the_tree, planned, snakemake
+from tiny import MASKED, number_ids, tiny_config, tiny_model
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedTokenizerFast
+
+# Weights that are not read as they are
+
+
+def edit_config(folder, **keys):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+def edit_weights(folder, change):
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def scaled(dtype, suffix, largest):
+    def change(tensors):
+        for name in [name for name in tensors if "proj.weight" in name]:
+            scale = tensors[name].abs().max() / largest
+            tensors[name] = (tensors[name] / scale).to(dtype)
+            tensors[name + suffix] = scale.reshape(1)
+
+    return change
+
+
+def with_tensor(name, value):
+    return lambda folder: edit_weights(folder, lambda tensors: tensors.update({name: value}))
+
+
+UP = "model.layers.0.mlp.up_proj.weight"
+QUANTISED = "float32, float16 or bfloat16 weights"
+SPOILT = {
+    "int8": (lambda f: edit_weights(f, scaled(torch.int8, "_scale", 100)), f"as I8.*{QUANTISED}"),
+    "fp8": (
+        lambda f: edit_weights(f, scaled(torch.float8_e4m3fn, "_scale_inv", 400)),
+        f"F8_E4M3.*{QUANTISED}",
+    ),
+    "scales beside floats": (
+        with_tensor("lm_head.weight_scale", torch.ones(1)),
+        f"lm_head.weight_scale, a part of a quantisation.*{QUANTISED}",
+    ),
+    **{
+        method: (
+            lambda f, method=method: edit_config(f, quantization_config={"quant_method": method}),
+            f"config.json names a quantisation .*method {method}.*{QUANTISED}",
+        )
+        for method in ("bitsandbytes", "gptq", "awq", "compressed-tensors", "fp8", "unheard-of")
+    },
+    "fewer layers in the config": (
+        lambda f: edit_config(f, num_hidden_layers=1),
+        r"hold model\.layers\.1\.\S+, for which the model of config.json has no place",
+    ),
+    "more layers in the config": (lambda f: edit_config(f, num_hidden_layers=3), r"lack model\.layers\.2"),
+    "another width": (
+        with_tensor(UP, torch.ones(3, 3)),
+        r"shape \(3, 3\), but config.json asks for \(96, 48\)",
+    ),
+    "an adapter's tensors inside": (
+        with_tensor("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", torch.ones(2, 48)),
+        "a part of an adapter.*merge the adapter",
+    ),
+    "an adapter beside": (
+        lambda f: (f / "adapter_config.json").write_text("{}"),
+        "adapter_config.json belongs to an adapter",
+    ),
+    "not finite": (with_tensor(UP, torch.full((96, 48), torch.nan)), f"{UP} with values that are not finite"),
+    "a type that is none": (lambda f: edit_config(f, num_hidden_layers="two"), "config.json cannot be used"),
+    "an activation that is none": (lambda f: edit_config(f, hidden_act="zzz"), "'zzz' is not known"),
+    "a rope type that is none": (
+        lambda f: edit_config(f, rope_parameters={"rope_type": "zzz", "rope_theta": 1e4}),
+        "'zzz' is not known",
+    ),
+    "a list for a config": (lambda f: (f / "config.json").write_text("[]"), r"config\.json"),
+    "a header that is none": (
+        lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 64),
+        "model.safetensors cannot be loaded",
+    ),
+    **{
+        f"tokenizer: {text[:12]!r}": (
+            lambda f, text=text: (f / "tokenizer.json").write_text(text),
+            "tokenizer",
+        )
+        for text in ("", "{", "[]", '{"model": {"type": "Unheard", "vocab": {}}}', '{"model": []}')
+    },
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_weights_that_would_be_another_model_get_a_sentence(case, tmp_path):
+    spoil, sentence = SPOILT[case]
+    tiny_model("llama", tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(UserError, match=sentence) as caught:
+        load_model(tmp_path)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+HARMLESS = {
+    "flash attention": lambda f: edit_config(f, _attn_implementation="flash_attention_2"),
+    "attentions asked for": lambda f: edit_config(f, output_attentions=True, output_hidden_states=True),
+    "rotary frequencies": with_tensor("model.layers.0.self_attn.rotary_emb.inv_freq", torch.ones(3)),
+    "a value head": with_tensor("v_head.summary.weight", torch.ones(1, 48)),
+}
+
+
+@pytest.mark.parametrize("case", HARMLESS)
+def test_what_no_logit_depends_on_is_passed_over_and_can_be_saved(case, tmp_path):
+    before = tiny_model("llama", tmp_path / "model")
+    HARMLESS[case](tmp_path / "model")
+    view = load_model(tmp_path / "model")
+    view.save(tmp_path / "copy")
+    for other in (view, load_model(tmp_path / "copy")):
+        for name, parameter in before.model.named_parameters():
+            assert torch.equal(parameter, other.model.get_parameter(name)), name
+
+
+def test_two_matrices_under_a_tied_config_stay_two(tmp_path):
+    view = tiny_model("llama", tmp_path)
+    edit_config(tmp_path, tie_word_embeddings=True)
+    found = load_model(tmp_path)
+    assert not found.tied
+    assert torch.equal(found.unembedding_parameter(), view.unembedding_parameter())
+    assert torch.equal(found.embedding_parameter(), view.embedding_parameter())
+
+
+# Numbers
+
+
+def test_a_missing_number_ends_the_number_space():
+    words = ["[UNK]", *(str(n) for n in range(100) if n != 57)]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
+    space = tokenizer_number_space(fast, "bare")
+    assert space.size == 57
+    with pytest.raises(UserError, match="Number 57 is not one token"):
+        space.first(100)
+
+
+def byte_level(prefix_space=False, split_digits=False):
+    """A byte-level BPE over 0..99, with and without a space before them."""
+    ids = {"<unk>": 0, "</s>": 1}
+    for character in sorted(pre_tokenizers.ByteLevel.alphabet()):
+        ids[character] = len(ids)
+    merges = [(str(a), str(b)) for a in range(1, 10) for b in range(10)]
+    merges += [("Ġ", str(n)) for n in range(100)]
+    for first, second in merges:
+        ids.setdefault(first + second, len(ids))
+    # `Ġ1` + `2` is not merged: ` 12` comes from `Ġ` + `12`.
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges, unk_token="<unk>"))
+    byte = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=True)
+    digits = [pre_tokenizers.Digits(individual_digits=True)] if split_digits else []
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*digits, byte])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def word_piece():
+    words = ["[UNK]", "</s>", *(str(n) for n in range(41)), "a", ":", "answer", "+", "=", "?"]
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def metaspace_digits(scheme="always"):
+    """As Llama 2 writes: a space piece in front of every text, and digit by digit."""
+    words = ["<unk>", "</s>", *"0123456789", "▁", *"Answer:+=?ab", "▁Answer"]
+    tokenizer = Tokenizer(
+        models.BPE({w: i for i, w in enumerate(dict.fromkeys(words))}, [], unk_token="<unk>")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme)
+    return tokenizer
+
+
+def characters():
+    symbols = ["<unk>", "</s>", *"0123456789", *" +-=?.\n:", *"Answerb"]
+    ids = {symbol: index for index, symbol in enumerate(dict.fromkeys(symbols))}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    return tokenizer
+
+
+KINDS = {
+    "byte-level": (byte_level, 100),
+    "byte-level, space in front": (lambda: byte_level(prefix_space=True), 100),
+    "byte-level, digits apart": (lambda: byte_level(split_digits=True), 10),
+    "word pieces": (word_piece, 41),
+    "digits after a space piece": (metaspace_digits, 10),
+    "digits, first piece only": (lambda: metaspace_digits("first"), 10),
+    "characters": (characters, 10),
+}
+CLASSES = (
+    "PreTrainedTokenizerFast",
+    "GPT2Tokenizer",
+    "GPTNeoXTokenizer",
+    "GemmaTokenizer",
+    "CodeGenTokenizer",
+)
+"""Names under which a directory may announce its tokenizer; the file is what counts."""
+
+
+def directory_of(folder, kind, family, class_name, layout):
+    """A model's directory as people have them, its model, and the file's own tokenizer."""
+    raw, _ = KINDS[kind][0](), KINDS[kind][1]
+    unknown = raw.id_to_token(0)
+    special = {"unk_token": unknown, "eos_token": "</s>"}
+    if family in MASKED:
+        raw.add_special_tokens(["[MASK]"])
+        special["mask_token"] = "[MASK]"
+    torch.manual_seed(0)
+    auto = AutoModelForMaskedLM if family in MASKED else AutoModelForCausalLM
+    model = auto.from_config(tiny_config(family, raw.get_vocab_size(), 2, 48), dtype=torch.float32).eval()
+    model.save_pretrained(folder, max_shard_size="20KB" if layout == "shards" else "1GB")
+    raw.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": class_name, **special}))
+    assert (folder / "model.safetensors.index.json").exists() == (layout == "shards")
+    return model, raw
+
+
+SWEEP = [
+    (family, kind, CLASSES[(row + column) % len(CLASSES)], ("one file", "shards")[(row + column) % 2])
+    for row, family in enumerate(FAMILIES)
+    for column, kind in enumerate(KINDS)
+]
+
+
+@pytest.mark.parametrize(("family", "kind", "class_name", "layout"), SWEEP, ids=lambda value: str(value))
+def test_numbers_logits_and_answers_are_those_of_plain_libraries(family, kind, class_name, layout, tmp_path):
+    model, raw = directory_of(tmp_path, kind, family, class_name, layout)
+    view = load_model(tmp_path)
+    # Number space: the tokens that `tokenizers` itself gives to a number in the middle of a line.
+    lead = raw.encode(LEAD, add_special_tokens=False).ids
+    for form, between in (("bare", ""), ("space", " ")):
+        own = [raw.encode(f"{LEAD}{between}{n}", add_special_tokens=False).ids for n in range(120)]
+        tails = [ids[len(lead) :] for ids in own]
+        count = next((n for n, tail in enumerate(tails) if len(tail) != 1 or tail[0] == 0), 120)
+        if count:
+            space = tokenizer_number_space(view.tokenizer, form)
+            assert space.ids.tolist() == [tail[0] for tail in tails[:count]]
+            assert form == "space" or space.size == KINDS[kind][1]
+        else:
+            with pytest.raises(UserError, match="Number 0 is not one token"):
+                tokenizer_number_space(view.tokenizer, form)
+    # Logits, against the model that was written.
+    prompts = ["a + b = ?", "Answer: 12 + 7"]
+    ids = tokenizer_number_space(view.tokenizer, "bare").ids
+    for found in view.encode(prompts):
+        batch = torch.tensor([found.ids])
+        with torch.no_grad():
+            expected = model(input_ids=batch).logits[0, found.position, ids]
+            logits = view.forward_number_logits(batch, found.position, ids)[0]
+        torch.testing.assert_close(logits, expected, rtol=0, atol=2e-5)
+    # Answers, token by token.
+    if view.causal:
+        texts = greedy_texts(view, prompts, tokens=4, batch_size=1)
+        for prompt, text in zip(prompts, texts, strict=True):
+            written = view.encode([prompt])[0].ids
+            with torch.no_grad():
+                for _ in range(4):
+                    written = [*written, int(model(input_ids=torch.tensor([written])).logits[0, -1].argmax())]
+            new = written[len(view.encode([prompt])[0].ids) :]
+            new = new[: new.index(1)] if 1 in new else new
+            assert text == answer_text(view.tokenizer, new)
+
+
+def test_the_sweep_is_wide():
+    assert len(SWEEP) == len(FAMILIES) * len(KINDS) == 91
+    assert {layout for *_, layout in SWEEP} == {"one file", "shards"}
+    assert {name for _, _, name, _ in SWEEP} == set(CLASSES)
+
+
+def test_bare_and_space_are_two_things_where_every_text_gets_a_space():
+    fast = PreTrainedTokenizerFast(tokenizer_object=byte_level(prefix_space=True), unk_token="<unk>")
+    bare, space = (tokenizer_number_space(fast, form).ids for form in ("bare", "space"))
+    assert not set(bare) & set(space)
+    assert fast.convert_ids_to_tokens(int(bare[12])) == "12"
+    assert fast.convert_ids_to_tokens(int(space[12])) == "Ġ12"
+
+
+def test_word_pieces_share_both_forms():
+    fast = PreTrainedTokenizerFast(tokenizer_object=word_piece(), unk_token="[UNK]")
+    assert np.array_equal(*(tokenizer_number_space(fast, form).ids for form in ("bare", "space")))
+
+
+def test_a_number_space_without_a_decoder_is_as_before():
+    ids = {LEAD: [0], **{f"{LEAD}{n}": [0, n + 1] for n in range(7)}}
+    assert number_space(lambda text: ids.get(text, [0, 0]), "bare").ids.tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
+# Answers
+
+
+def fast_of(tokenizer, **special):
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=tokenizer.id_to_token(0), **special)
+
+
+def ids_of(tokenizer, pieces):
+    return [tokenizer.convert_tokens_to_ids(piece) for piece in pieces]
+
+
+def test_a_decoder_that_parts_digits_does_not_shorten_a_number():
+    fast = fast_of(characters())
+    ids = ids_of(fast, "196")
+    assert fast.decode(ids) == "1 9 6"
+    assert answer_text(fast, ids) == "196"
+
+
+def test_digits_that_are_special_tokens_stay():
+    fast = fast_of(characters(), additional_special_tokens=["1", "9"])
+    assert answer_text(fast, ids_of(fast, "196")) == "196"
+
+
+def test_an_unknown_token_parts_numbers():
+    fast = fast_of(characters())
+    assert re.fullmatch(
+        r"1\D+2", answer_text(fast, [fast.convert_tokens_to_ids("1"), 0, ids_of(fast, "2")[0]])
+    )
+
+
+def test_two_numbers_are_not_joined():
+    view = tiny_model("gpt2", largest=20)
+    ten, eight = number_ids(view.tokenizer, 20)[10], number_ids(view.tokenizer, 20)[8]
+    assert answer_text(view.tokenizer, [ten, eight]) == "10 8"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_is_read_as_it_is_written(kind):
+    fast = fast_of(KINDS[kind][0]())
+    largest = 40 if kind == "word pieces" else 99
+    for number in range(0, largest + 1, 3):
+        ids = fast.encode(f"{LEAD} {number}", add_special_tokens=False)
+        ids = ids[len(fast.encode(LEAD, add_special_tokens=False)) :]
+        assert answer_text(fast, ids).strip() == str(number)
+
+
+# Values that are not finite
+
+
+@pytest.fixture()
+def overflowing(tmp_path):
+    """A model whose logits overflow in float16 and not in float32."""
+    view = tiny_model("gpt2", tmp_path)
+    with torch.no_grad():
+        for layer in range(view.n_layers):
+            view.mlp_module(layer).c_proj.weight.mul_(3e4)
+    view.save(tmp_path)
+    return tmp_path
+
+
+def test_logits_that_are_not_finite_get_a_sentence_that_names_the_precision(overflowing):
+    prompts, answers = ["Total of 3 and 4 Answer", "Total of 5 and 6 Answer"], [7, 11]
+    greedy_texts(load_model(overflowing), prompts, tokens=1, batch_size=2)
+    view = load_model(overflowing, dtype="float16")
+    sentence = r"logits are not finite when it computes in float16; set the model's `precision` to float32\."
+    with pytest.raises(UserError, match=sentence):
+        greedy_texts(view, prompts, tokens=1, batch_size=2)
+    ids = number_ids(view.tokenizer, 20)
+    bank = FilterBank(view.unembedding(ids).numpy(), fourier_basis(21, "paper"))
+    rows = table1_conditions(bank, view.n_layers, 2)
+    for method in ("plain", "engine"):
+        for prediction in ("numbers", "vocabulary"):
+            with pytest.raises(UserError, match=sentence):
+                run_conditions(
+                    view,
+                    view.encode(prompts),
+                    ids,
+                    rows,
+                    answers=answers,
+                    batch_size=2,
+                    method=method,
+                    prediction=prediction,
+                )
+
+
+# Names
+
+
+@pytest.fixture()
+def config():
+    return yaml.safe_load((ROOT / "tests/configs/micro.yaml").read_text())
+
+
+def renamed(config, section, old, new):
+    config = copy.deepcopy(config)
+    config[section] = {new if name == old else name: entry for name, entry in config[section].items()}
+    return config
+
+
+BAD_NAMES = (
+    "../../../escaped",
+    "a/b",
+    "EleutherAI/pythia-70m",
+    "",
+    ".hidden",
+    "-dash",
+    "two words",
+    "quo'te",
+    'quo"te',
+    "$HOME",
+    "{}",
+    "{run}",
+    "<>",
+    "a|b",
+    "back\\slash",
+    "ünicode",
+    "数",
+    "line\nbreak",
+    "x" * 101,
+    "x" * 300,
+    1,
+    2.5,
+    True,
+)
+
+
+@pytest.mark.parametrize("name", BAD_NAMES, ids=repr)
+@pytest.mark.parametrize("section", ["models", "tasks", "runs", "figures", "tables"])
+def test_a_name_that_cannot_be_a_file_gets_a_sentence(config, section, name):
+    old = next(iter(config[section]))
+    with pytest.raises(UserError, match=rf"Config key `{section}\..*name"):
+        validated(renamed(config, section, old, name))
+
+
+def test_names_that_differ_in_capitals_alone_meet(config):
+    config["tasks"]["ADDITION-8"] = config["tasks"]["addition-8"]
+    with pytest.raises(UserError, match=r"`tasks\.ADDITION-8`.*'addition-8' only in capitals"):
+        validated(config)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "sentence"),
+    [
+        ({"Small!": [0, 4], "small?": [5, 8]}, r"digit_ranges\.small\?`.*named 'small'.*'Small!'"),
+        ({"All": [0, 4]}, r"digit_ranges\.All`.*named 'all'"),
+        ({"!?": [0, 4]}, "letters and digits"),
+        ({3: [0, 4]}, "write it in quotes"),
+        ({"x" * 300: [0, 4]}, "letters and digits"),
+    ],
+)
+def test_digit_ranges_whose_files_would_meet(config, ranges, sentence):
+    config["ablations"]["digit_ranges"] = ranges
+    with pytest.raises(UserError, match=sentence):
+        validated(config)
+
+
+def test_a_run_called_like_an_embedding(config):
+    config["embeddings"] = {"mini": {"numbers": 17}}
+    config = renamed(config, "runs", "mini.scratch", "mini")
+    config["tables"]["accuracy"]["runs"] = ["mini.finetuned", "mini"]
+    with pytest.raises(UserError, match=r"`embeddings\.mini`: a run has the same name"):
+        validated(config)
+
+
+def test_stacked_runs_whose_rules_would_meet(config):
+    run = next(iter(config["runs"].values()))
+    config["runs"] |= {name: run | {"seeds": [0, 1], "stack_seeds": True} for name in ("a.b", "a-b")}
+    with pytest.raises(UserError, match=r"`runs\.a-b`.*'a\.b'"):
+        validated(config)
+
+
+def test_the_shipped_names_are_fine():
+    for path in (ROOT / "config").glob("*.yaml"):
+        if path.name != "schema.yaml":
+            validated(yaml.safe_load(path.read_text()))
+
+
+# Cells
+
+
+def test_cells_of_any_text_stay_in_their_column():
+    cells = [["a|b", r"50% of $x_1$ & \alpha {~^#}"]]
+    text = markdown(["run", "what"], cells, 2)
+    assert text.splitlines()[-1] == "| a\\|b | 50% of $x_1$ & \\alpha {~^#} |"
+    row = next(line for line in latex(["run", "what"], cells, 2).splitlines() if "50" in line)
+    assert row.startswith("a|b & ") and row.endswith(r" \\")
+    for special in (r"\%", r"\$x\_1\$", r"\&", r"\textbackslash{}alpha", r"\{\textasciitilde{}"):
+        assert special in row
+    assert all(before == "\\" for before, after in pairwise(row) if after in "%$#")
+
+
+# A model that is replaced under its path
+
+
+@pytest.mark.workflow
+def test_another_model_under_the_same_path_is_fetched_anew(tmp_path):
+    own = tmp_path / "own model"
+    tiny_model("gpt2", own)
+    (tmp_path / "study").mkdir()
+    study = copy_of_the_tree(tmp_path / "study", "micro")
+    path = study / "config/config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["models"]["own"] = {"sources": [{"path": str(own)}]}
+    config["embeddings"] = {"own": {"numbers": 21}}
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    target = "results/embeddings/own/number-rows.json"
+    snakemake(study, target, "--cores", "1")
+    assert planned(study, target) == set()
+    for file in own.iterdir():
+        file.touch()
+    assert planned(study, target) == set()
+    tiny_model("gpt2", own, seed=1)
+    assert planned(study, target) == {"fetch_model", "number_rows_of_model"}
+    before = json.loads(Path(study / target).read_text())["digest"]
+    snakemake(study, target, "--cores", "1")
+    assert json.loads(Path(study / target).read_text())["digest"] != before

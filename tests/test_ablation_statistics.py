@@ -15,7 +15,6 @@ from fourier_addition.ablation.sensitivity import (
     tables_by_reading,
 )
 from fourier_addition.ablation.statistics import (
-    bootstrap_interval,
     control_summary,
     error_histogram,
     error_shape,
@@ -26,6 +25,7 @@ from fourier_addition.ablation.statistics import (
 from fourier_addition.ablation.table1 import COLUMNS, table1_cells
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
+from fourier_addition.intervals import bootstrap_interval
 from fourier_addition.tables import write_table
 from tiny import number_ids, tiny_model
 

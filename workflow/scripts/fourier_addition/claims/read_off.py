@@ -187,9 +187,8 @@ def errors_that(condition: str, holds: Callable[[np.ndarray], np.ndarray], text:
         error = predictions.loc[predictions["condition"] == condition, "error"].to_numpy()
         wrong = error[error != 0]
         count = int(holds(wrong).sum())
-        return [
-            share(count, len(wrong), f"{count} of {len(wrong)} errors {text}", evidence.label("finetuned"))
-        ]
+        found = f"{count} of {len(wrong)} errors {text}"
+        return [share(count, len(wrong), found, evidence.label("finetuned"))]
 
     return read
 

@@ -76,8 +76,8 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement(
         claim="2",
         says=(
-            "Seen through the logit lens, the answer is approximated before it is exact: there is a layer after "
-            "which most predictions are within 10 and not exact"
+            "Seen through the logit lens, the answer is approximated before it is exact: there is a layer "
+            "after which most predictions are within 10 and not exact"
         ),
         paper="layers 20 to 30: exact low, within 10 high",
         paper_value=None,

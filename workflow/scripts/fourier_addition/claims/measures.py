@@ -7,7 +7,7 @@ results it is given.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -108,7 +108,7 @@ def low_over_high(spectra: pd.DataFrame, tau: int, layers: int, shown: str) -> M
     chosen = spectra[spectra["layer"].isin(last)]
     low = chosen[chosen["component"] < tau].groupby(["module", "layer"])["magnitude"].median()
     high = chosen[chosen["component"] >= tau].groupby(["module", "layer"])["magnitude"].median()
-    ratio = np.log(low / high)
+    ratio = pd.Series(np.log(low / high))
     mlp, attention = ratio.loc["mlp"], ratio.loc["attention"]
 
     # Mean and interval of the difference over the layers, on the scale of logarithms.
@@ -131,7 +131,7 @@ def accuracy_lost(table1: pd.DataFrame, row: tuple[str, str], shown: str) -> Mea
     full = float(table1["accuracy"].loc[("none", "none")])
     if full == 0:
         return None
-    found = table1.loc[row].to_dict()
+    found = cast("pd.Series[Any]", table1.loc[row])
     lost, low, high = (
         (full - float(found[column])) / full for column in ("accuracy", "accuracy_high", "accuracy_low")
     )
@@ -151,7 +151,7 @@ def reached_sooner(fast: Sequence[pd.DataFrame], slow: Sequence[pd.DataFrame], s
     the level; low, high: smallest and largest ratio of the fast run's seeds.
     """
     level = float(np.mean([history["accuracy"].max() for history in slow]))
-    own = float(np.median([history.loc[history["accuracy"].idxmax(), "epoch"] for history in slow]))
+    own = float(np.median([history["epoch"].iloc[history["accuracy"].argmax()] for history in slow]))
     epochs = np.array([epochs_to(history, level) for history in fast])
     ratios = np.where(np.isnan(epochs), np.inf, epochs) / max(own, 1)
     middle = float(np.median(ratios))

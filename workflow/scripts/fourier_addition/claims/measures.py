@@ -109,7 +109,7 @@ def low_over_high(spectra: pd.DataFrame, tau: int, layers: int, shown: str) -> M
     low = chosen[chosen["component"] < tau].groupby(["module", "layer"])["magnitude"].median()
     high = chosen[chosen["component"] >= tau].groupby(["module", "layer"])["magnitude"].median()
     ratio = pd.Series(np.log(low / high))
-    mlp, attention = ratio.loc["mlp"], ratio.loc["attention"]
+    mlp, attention = (cast("pd.Series[float]", ratio.loc[module]) for module in ("mlp", "attention"))
 
     # Mean and interval of the difference over the layers, on the scale of logarithms.
     logs = (mlp - attention).to_numpy()

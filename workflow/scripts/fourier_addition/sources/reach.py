@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 
 class Unreachable(Exception):
@@ -34,6 +34,6 @@ class Obtained:
     link: bool = False
 
 
-def is_sha256(value: Any) -> bool:
+def is_sha256(value: Any) -> TypeGuard[str]:
     """Whether `value` is a SHA-256 written as 64 hexadecimal digits."""
     return isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F]{64}", value) is not None

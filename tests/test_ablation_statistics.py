@@ -16,7 +16,6 @@ from fourier_addition.ablation.sensitivity import (
     tables_by_reading,
 )
 from fourier_addition.ablation.statistics import (
-    bootstrap_interval,
     control_summary,
     summary,
     table1,
@@ -25,6 +24,7 @@ from fourier_addition.ablation.table1 import COLUMNS, MODULE_WORDS, table1_cells
 from fourier_addition.analysis.mistakes import error_counts, error_facts
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
+from fourier_addition.intervals import bootstrap_interval
 from fourier_addition.modules import FILTERED
 from fourier_addition.tables import write_table
 from tiny import number_ids, tiny_model

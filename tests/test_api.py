@@ -14,17 +14,17 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import yaml
-from fourier_addition.analysis.accuracy import wilson_interval
+from fourier_addition.answers import written_number
 from fourier_addition.api.backoff import asked_wait, back_off
 from fourier_addition.api.client import Transport, query
 from fourier_addition.api.journal import Journal, journal_path
 from fourier_addition.api.key import key_from_environment
-from fourier_addition.api.parsing import parse_number
 from fourier_addition.api.pricing import Prices, counted_tokens, estimated_tokens, largest_tokens
 from fourier_addition.api.request import MalformedResponse, api_prompts, api_request, reply_of
 from fourier_addition.api.summary import HEADINGS, accuracy_of, api_table, bill, plan, predictions_table
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import read_json
+from fourier_addition.intervals import wilson_interval
 from fourier_addition.pipeline.config import validated
 from fourier_addition.tasks import Task, dataset
 from hypothesis import given
@@ -138,12 +138,12 @@ def kept(journal):
     ],
 )
 def test_replies_become_numbers(reply, first, last):
-    assert (parse_number(reply), parse_number(reply, "last")) == (first, last)
+    assert (written_number(reply), written_number(reply, "last")) == (first, last)
 
 
 @given(st.integers(-(10**12), 10**12), st.sampled_from(["{}", "{:,}", "It is {}.", "= {:,} (sure)"]))
 def test_a_written_number_is_read_back(number, form):
-    assert parse_number(form.format(number)) == number
+    assert written_number(form.format(number)) == number
 
 
 # Requests, tokens, waits
@@ -393,7 +393,7 @@ def test_a_nonsense_answer_is_paid_once_and_kept(ask, proxy):
     proxy.faults.append("nonsense")
     sent = ask(1)
     (reply,) = kept(sent.journal).values()
-    assert reply == "I would rather not say." and parse_number(reply) is None
+    assert reply == "I would rather not say." and written_number(reply) is None
     assert len(proxy.arrivals) == 1
 
 
@@ -622,9 +622,9 @@ def test_shares_are_counted_with_their_intervals(examples):
     assert table["prediction"].isna().sum() == 1 and table["reply"].tolist() == said
     found = accuracy_of(table)
     low, high = wilson_interval(0.6, 10)
-    assert found["accuracy"] == {"share": 0.6, "low": low, "high": high, "count": 6, "examples": 10}
-    assert (found["parsed"]["count"], found["parsed"]["examples"]) == (9, 10)
-    assert (found["multiples_of_10"]["count"], found["multiples_of_10"]["examples"]) == (2, 3)
+    assert found["accuracy"] == {"count": 6, "of": 10, "share": 0.6, "low": low, "high": high}
+    assert (found["parsed"]["count"], found["parsed"]["of"]) == (9, 10)
+    assert (found["multiples_of_10"]["count"], found["multiples_of_10"]["of"]) == (2, 3)
     costs = bill(requests, answers, "EUR")
     assert (costs["prompt_tokens"], costs["cost"], costs["served"]) == (100, 2.5, [["m-2024", None]])
     empty = accuracy_of(predictions_table(test, requests, {}, "first"))
@@ -727,7 +727,7 @@ def test_the_workflow_plans_then_sends_then_rests(upstream, proxy, replies, tmp_
     assert found["complete"] and (found["sent_now"], found["lost_now"], found["retried_now"]) == (32, 1, 2)
     assert found["shares"]["accuracy"]["share"] == 20 / 32
     tens = found["shares"]["multiples_of_10"]
-    assert (tens["count"], tens["examples"]) == (4, 8)
+    assert (tens["count"], tens["of"]) == (4, 8)
     assert (found["shares"]["parsed"]["count"], found["bill"]["uncounted"]) == (28, 0)
     row = pd.read_csv(folder / "results/tables/closed.csv").iloc[0]
     assert row["accuracy"] == 20 / 32 and row["sent_now"] == 32 and row["currency"] == "EUR"

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from fourier_addition.ablation.table1 import CONCLUSIONS
 from fourier_addition.analysis.module_spectra import component_peaks
-from fourier_addition.claims.evidence import (
+from fourier_addition.claims.measures import (
     accuracy_difference,
     accuracy_lost,
     explained,
@@ -58,7 +58,9 @@ def test_what_the_papers_table_1_loses():
     columns = ("accuracy", "accuracy_low", "accuracy_high")
     table = pd.DataFrame({row: dict.fromkeys(columns, value) for row, value in accuracy.items()}).T
     said = {statement.says.lower(): statement.paper_value for statement in STATEMENTS}
+    criteria = {statement.says.lower(): statement.criterion(settings()) for statement in STATEMENTS}
     for name, (state, rows) in CONCLUSIONS.items():
+        assert criteria[name.lower()].kind == {"harmed": "at least", "unharmed": "at most"}[state]
         pick = min if state == "harmed" else max
         lost = pick(accuracy_lost(table, row, "").value for row in rows)
         assert said[name.lower()] == pytest.approx(lost, abs=6e-5)

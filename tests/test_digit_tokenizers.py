@@ -6,7 +6,8 @@ import torch
 import yaml
 from fourier_addition.analysis.embeddings import embedding_table, enough_for_map
 from fourier_addition.analysis.probes import probe_table
-from fourier_addition.analysis.prompted import answer_summary, answer_table, number_complete
+from fourier_addition.analysis.prompted import answer_summary, answer_table
+from fourier_addition.answers import number_complete
 from fourier_addition.errors import UserError
 from fourier_addition.models import greedy_texts, wrap
 from fourier_addition.numbers import tokenizer_number_space

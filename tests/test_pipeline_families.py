@@ -9,7 +9,8 @@ from fourier_addition.ablation.statistics import summary_with_controls
 from fourier_addition.ablation.study import study_conditions, study_predictions
 from fourier_addition.analysis.lens import lens_accuracy, predictions
 from fourier_addition.analysis.module_spectra import example_spectra, final_waves, module_spectra
-from fourier_addition.analysis.prompted import answer_summary, answer_table, parsed_number, prompted_examples
+from fourier_addition.analysis.prompted import answer_summary, answer_table, prompted_examples
+from fourier_addition.answers import written_number
 from fourier_addition.capture.dataset import open_capture, read_number_rows
 from fourier_addition.capture.example import running_example
 from fourier_addition.capture.number_rows import write_number_rows
@@ -155,4 +156,4 @@ def test_generated_answers_begin_with_the_captured_token(pipeline, examples):
     table = answer_table(examples, texts)
     summary = answer_summary(table)
     assert summary["accuracy"]["of"] == len(prompts)
-    assert summary["unparsed"]["count"] == sum(parsed_number(text) is None for text in texts)
+    assert summary["unparsed"]["count"] == sum(written_number(text, "beginning") is None for text in texts)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from fourier_addition.analysis.accuracy import arms_table, epochs_to, seeds_interval
+from fourier_addition.analysis.accuracy import arms_table, epochs_to
 from fourier_addition.analysis.probes import kappas, layer_probes, probe_kappas, probe_table, ridge_folds
+from fourier_addition.intervals import student_interval
 from pandas import DataFrame
 from sklearn.linear_model import Ridge
 from sklearn.metrics import cohen_kappa_score
@@ -71,8 +72,8 @@ def test_every_state_is_probed_for_the_answer():
 
 
 def test_arms_are_summed_up_over_seeds():
-    assert np.isnan(seeds_interval([0.5])).all()
-    low, high = seeds_interval([0.4, 0.5, 0.6])
+    assert np.isnan(student_interval([0.5], bounds=(0, 1))).all()
+    low, high = student_interval([0.4, 0.5, 0.6], bounds=(0, 1))
     assert low == pytest.approx(0.5 - 4.3027 * 0.1 / np.sqrt(3), abs=1e-4) and high == pytest.approx(1 - low)
     slow = DataFrame({"epoch": [0, 1, 2], "step": [0, 10, 20], "accuracy": [0.0, 0.98, 0.995]})
     never = slow.assign(accuracy=0.1)

@@ -10,10 +10,9 @@ from fourier_addition.analysis.prompted import (
     accuracy_entry,
     answer_summary,
     answer_table,
-    number_complete,
-    parsed_number,
     prompted_examples,
 )
+from fourier_addition.answers import number_complete, written_number
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.capture.record import capture
 from fourier_addition.errors import UserError
@@ -58,13 +57,14 @@ def examples():
     ],
 )
 def test_answers_are_read_as_numbers(text, number):
-    assert parsed_number(text) == number
+    assert written_number(text, "beginning") == number
 
 
 @pytest.mark.parametrize("text", ["108\n", " 12 ", "The", "-x", "5."])
 def test_a_finished_number_cannot_change(text):
     assert number_complete(text)
-    assert all(parsed_number(text + more) == parsed_number(text) for more in ("1", ",000", " 5", "\n"))
+    read = written_number(text, "beginning")
+    assert all(written_number(text + more, "beginning") == read for more in ("1", ",000", " 5", "\n"))
 
 
 @pytest.mark.parametrize("text", ["", " ", "1", "10", "-", "1,02"])

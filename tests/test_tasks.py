@@ -1,10 +1,12 @@
 """Tasks: the paper's templates, counts and splits."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from fourier_addition.errors import UserError
 from fourier_addition.tasks import (
-    TEMPLATES,
+    OPERATIONS,
     Task,
     dataset,
     few_shot_prefix,
@@ -13,10 +15,11 @@ from fourier_addition.tasks import (
     pairs,
     question,
 )
+from study import copy_of_the_tree, replace, snakemake
 
 
 def task(operation="addition", operands=(0, 260), **changes):
-    return Task(operation, operation, operands, templates=TEMPLATES[operation], **changes)
+    return Task(operation, operation, operands, templates=OPERATIONS[operation].templates, **changes)
 
 
 def test_addition_has_the_papers_counts():
@@ -101,3 +104,50 @@ def test_shots_come_from_the_training_split():
 def test_templates_are_drawn_about_equally():
     counts = np.bincount(dataset(task())["template"])
     assert counts.min() > 0.9 * len(dataset(task())) / 5
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("operands", [(0, 7), (3, 9)])
+def test_every_operation_is_symmetric_and_knows_its_largest_answer(name, operands):
+    found = pairs(task(name, operands))
+    a, b = found.T
+    answers = OPERATIONS[name].apply(a, b)
+    assert (answers == OPERATIONS[name].apply(b, a)).all() and answers.min() >= 0
+    assert task(name, operands).largest_answer == answers.max()
+
+
+def test_an_operation_that_does_not_exist_is_refused():
+    entry = {"operation": "sum", "operands": [0, 9]}
+    sentence = r"^Config key `tasks\.sums\.operation` must be one of addition, .*, not 'sum'\.$"
+    with pytest.raises(UserError, match=sentence):
+        Task.from_config("sums", entry)
+
+
+DIFFERENCE = """Operation(
+            name="difference",
+            templates=("How far is {a} from {b}?",),
+            cue=" Answer:",
+            apply=lambda a, b: np.abs(a - b),
+            largest=lambda low, high: high - low,
+        ),
+        """
+
+
+@pytest.mark.workflow
+def test_a_further_operation_is_one_record(tmp_path):
+    folder = copy_of_the_tree(tmp_path, "micro")
+    study = yaml.safe_load((folder / "config/config.yaml").read_text())
+    study["tasks"]["gap"] = {"operation": "difference", "operands": [3, 20], "running_example": [5, 9]}
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(study))
+    assert "must be one of addition, multiplication, reverse-polish, not 'difference'." in snakemake(
+        folder, "-n", expect=1
+    )
+
+    record = 'Operation(\n            name="reverse-polish"'
+    replace(folder / "workflow/scripts/fourier_addition/tasks.py", record, DIFFERENCE + record)
+    snakemake(folder, "--cores", "1", "results/datasets/gap.parquet")
+    table = pd.read_parquet(folder / "results/datasets/gap.parquet")
+    assert len(table) == 18 * 19 // 2 and table["answer"].max() == 17
+    assert (table["answer"] == (table["a"] - table["b"]).abs()).all()
+    row = table.iloc[0]
+    assert row["prompt"] == f"How far is {row['a']} from {row['b']}? Answer: "

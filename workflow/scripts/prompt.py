@@ -6,8 +6,8 @@ from fourier_addition.analysis.prompted import (
     accuracy_entry,
     answer_summary,
     answer_table,
-    number_complete,
 )
+from fourier_addition.answers import number_complete
 from fourier_addition.files.manifests import read_json
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import write_json

@@ -29,6 +29,8 @@ with job(snakemake) as log:
         separator=run["separator"],
         ending=run["ending"],
     )
+
+    # One request for each example.
     requests = [
         api_request(
             prompt,
@@ -42,10 +44,13 @@ with job(snakemake) as log:
         )
         for prompt in examples["prompt"]
     ]
+
+    # What sending would cost, beside the answers that earlier calls paid for.
     prices = Prices(**api["prices"])
     journal = Journal(journal_path(api["cache"], api["base_url"], api["model"]))
     planned = plan(requests, journal.answers, prices)
     log.info("plan: %s", planned)
+
     tally = Tally()
     if planned["to_send"] and not api["send"]:
         log.warning(
@@ -65,7 +70,9 @@ with job(snakemake) as log:
                 budget=api.get("budget"),
                 transport=Transport(**{name: value for name, value in api.items() if name in names}),
             )
-    predictions = predictions_table(examples, requests, journal.answers, run["read"])
+
+    # The numbers that the replies state, and what they cost.
+    predictions = predictions_table(examples, requests, journal.answers, place=run["read"])
     complete = len(predictions) == len(examples)
     result = {
         "api": run["api"],

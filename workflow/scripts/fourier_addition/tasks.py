@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,24 +11,72 @@ import pandas as pd
 
 from fourier_addition.errors import UserError
 
-TEMPLATES: dict[str, tuple[str, ...]] = {
-    "addition": (
-        "Total of {a} and {b}.",
-        "Add together {a} and {b}.",
-        "Calculate {a} + {b}.",
-        "What is the sum of {a} and {b}?",
-        "Put together {a} and {b}.",
-    ),
-    "multiplication": (
-        "What is the product of {a} and {b}?",
-        "Find the product of {a} multiplied by {b}.",
-        "Calculate {a} times {b}.",
-        "{a} multiplied by {b} equals what?",
-        "Multiplication of {a} with {b}.",
-    ),
-    "reverse-polish": ("{a},{b}+",),
+Pairwise = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a task asks of two operands, and in which words.
+
+    name: as the configuration writes it under `tasks.<name>.operation`. templates: phrasings with {a}
+    and {b}. cue: what follows every phrasing, before the answer. apply: a, b (pair,) -> answers (pair,),
+    which are whole numbers from 0 on and the same for (a, b) and (b, a), as splits are by unordered pair.
+    largest: (smallest operand, largest operand) -> largest answer.
+    """
+
+    name: str
+    templates: tuple[str, ...]
+    cue: str
+    apply: Pairwise
+    largest: Callable[[int, int], int]
+
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation(
+            name="addition",
+            templates=(
+                "Total of {a} and {b}.",
+                "Add together {a} and {b}.",
+                "Calculate {a} + {b}.",
+                "What is the sum of {a} and {b}?",
+                "Put together {a} and {b}.",
+            ),
+            cue=" Answer:",
+            apply=np.add,
+            largest=lambda low, high: high + high,
+        ),
+        Operation(
+            name="multiplication",
+            templates=(
+                "What is the product of {a} and {b}?",
+                "Find the product of {a} multiplied by {b}.",
+                "Calculate {a} times {b}.",
+                "{a} multiplied by {b} equals what?",
+                "Multiplication of {a} with {b}.",
+            ),
+            cue=" Answer:",
+            apply=np.multiply,
+            largest=lambda low, high: high * high,
+        ),
+        Operation(
+            name="reverse-polish",
+            templates=("{a},{b}+",),
+            cue="",
+            apply=np.add,
+            largest=lambda low, high: high + high,
+        ),
+    )
 }
-CUES = {"addition": " Answer:", "multiplication": " Answer:", "reverse-polish": ""}
+"""Every operation by name (section 2 and appendix). A further one is one further record here.
+
+A small model that is pre-trained here knows the words of all templates and cues: a new word gives it
+another vocabulary, and so other weights.
+"""
+
+TEMPLATES = {name: operation.templates for name, operation in OPERATIONS.items()}
+CUES = {name: operation.cue for name, operation in OPERATIONS.items()}
 SPLITS = ("train", "validation", "test")
 
 
@@ -36,11 +84,12 @@ SPLITS = ("train", "validation", "test")
 class Task:
     """One arithmetic task.
 
-    operation: a key of `TEMPLATES`. operands: (smallest, largest), both included.
+    operation: a key of `OPERATIONS`. operands: (smallest, largest), both included.
     answer: the form of the answer's token, `bare` or `space`.
     operand_order: `random` draws the order of each pair once, `ascending` writes the smaller first.
     max_answer: pairs with a larger answer are left out (10,000 for the paper's products).
-    fractions: shares of train and validation; test is the rest.
+    fractions: shares of train and validation; test is the rest. seed: of templates, operand order and
+    split. templates: phrasings with {a} and {b}, of which one is drawn for each pair.
     """
 
     name: str
@@ -55,9 +104,15 @@ class Task:
 
     @classmethod
     def from_config(cls, name: str, entry: Mapping[str, Any]) -> Task:
-        """A task from its configuration entry, whose defaults the schema has filled in."""
-        if entry["operation"] not in TEMPLATES:
-            raise UserError(f"Config key `tasks.{name}.operation` must be one of {', '.join(TEMPLATES)}.")
+        """A task from its configuration entry, whose defaults the schema has filled in.
+
+        Raises UserError for an operation that does not exist and for operands out of order.
+        """
+        if entry["operation"] not in OPERATIONS:
+            raise UserError(
+                f"Config key `tasks.{name}.operation` must be one of {', '.join(OPERATIONS)}, "
+                f"not '{entry['operation']}'."
+            )
         low, high = entry["operands"]
         if not 0 <= low <= high:
             raise UserError(
@@ -73,18 +128,17 @@ class Task:
             max_answer=entry.get("max_answer"),
             fractions=tuple(entry["fractions"]),
             seed=entry["seed"],
-            templates=tuple(entry.get("templates") or TEMPLATES[entry["operation"]]),
+            templates=tuple(entry.get("templates") or OPERATIONS[entry["operation"]].templates),
         )
 
     def apply(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """The answer of each pair: a, b (pair,) -> (pair,)."""
-        return a * b if self.operation == "multiplication" else a + b
+        return OPERATIONS[self.operation].apply(a, b)
 
     @property
     def largest_answer(self) -> int:
         """Largest answer that the task can ask for."""
-        high = self.operands[1]
-        largest = int(self.apply(np.asarray(high), np.asarray(high)))
+        largest = OPERATIONS[self.operation].largest(*self.operands)
         return largest if self.max_answer is None else min(largest, self.max_answer)
 
     @property
@@ -94,12 +148,13 @@ class Task:
 
 
 def question(task: Task, template: int, a: int, b: int) -> str:
-    """The prompt up to where the answer's token follows.
+    """The prompt of one pair, up to where the answer's token follows.
 
-    In the `bare` form the space after the cue belongs to the prompt (GPT-2's token 220), in the
-    `space` form to the answer's token; reverse Polish prompts have neither cue nor space.
+    template: index among the task's templates. In the `bare` form the space after the cue belongs to
+    the prompt (GPT-2's token 220), in the `space` form to the answer's token. Reverse Polish prompts
+    have neither cue nor space.
     """
-    cue = CUES[task.operation]
+    cue = OPERATIONS[task.operation].cue
     text = task.templates[template].format(a=a, b=b) + cue
     return text + " " if cue and task.answer == "bare" else text
 
@@ -126,10 +181,13 @@ def dataset(task: Task) -> pd.DataFrame:
     Splits are by unordered pair, so (a, b) and (b, a) never fall on two sides.
     Columns: example, a, b, answer, template, split, prompt. Raises UserError when a split is empty.
     """
+    # The order of these three draws fixes what every dataset of a seed is.
     generator = np.random.default_rng(task.seed)
     found = generator.permutation(pairs(task))
     templates = generator.integers(len(task.templates), size=len(found))
     swap = generator.random(len(found)) < 0.5
+
+    # Which operand comes first.
     if task.operand_order == "random":
         found[swap] = found[swap][:, ::-1]
     elif task.operand_order != "ascending":
@@ -137,10 +195,13 @@ def dataset(task: Task) -> pd.DataFrame:
             f"Config key `tasks.{task.name}.operand_order` must be random or ascending, "
             f"not '{task.operand_order}'."
         )
+
+    # The pairs are in random order, so the splits are blocks of rows.
     sizes = split_sizes(len(found), task.fractions)
     for split, size in zip(SPLITS, sizes, strict=True):
         if size < 1:
             raise UserError(f"Task '{task.name}' has {len(found)} pairs, too few for a {split} split.")
+
     a, b = found.T
     return pd.DataFrame(
         {
@@ -164,7 +225,7 @@ def of_split(examples: pd.DataFrame, split: str) -> pd.DataFrame:
 def in_digit_range(examples: pd.DataFrame, low: int, high: int, name: str = "") -> np.ndarray:
     """Which examples have both operands in [low, high]: (example,) bool.
 
-    Raises UserError when none has.
+    name: what the configuration calls the range. Raises UserError when no example is in the range.
     """
     both = examples[["a", "b"]]
     inside = ((both >= low) & (both <= high)).all(axis=1).to_numpy()
@@ -177,9 +238,11 @@ def in_digit_range(examples: pd.DataFrame, low: int, high: int, name: str = "") 
 def few_shot_prefix(
     examples: pd.DataFrame, shots: int, seed: int, form: str, separator: str
 ) -> tuple[str, Sequence[int]]:
-    """`shots` solved training examples before every prompt, and their example numbers.
+    """The text of `shots` solved examples that stand before every prompt, and their example numbers.
 
-    examples: a dataset; only its train split is drawn from. Raises UserError when it is too small.
+    examples: a dataset; the solved examples are drawn from its train split by `seed`. form: the answer's
+    form, `bare` or `space`. separator: what ends each solved example. Raises UserError when the train
+    split is too small.
     """
     train = examples[examples["split"] == "train"]
     if shots > len(train):
@@ -191,5 +254,5 @@ def few_shot_prefix(
 
 
 def answer_tokens(largest_answer: int) -> int:
-    """Tokens that are enough for any answer: one a digit, one for a space, one that ends the number."""
+    """Tokens that are enough for any answer: its digits, one for a space, one that ends the number."""
     return len(str(largest_answer)) + 2

@@ -7,45 +7,13 @@ import pandas as pd
 import xarray as xr
 
 from fourier_addition.ablation.table1 import table1_of
-from fourier_addition.errors import UserError
+from fourier_addition.intervals import bootstrap_interval
 
 
 def correct(dataset: xr.Dataset) -> np.ndarray:
     """Which predictions are the answer: (condition, example) bool, of what `run_conditions` returns."""
     right: np.ndarray = dataset["prediction"].to_numpy() == dataset["answer"].to_numpy()
     return right
-
-
-def bootstrap_interval(
-    values: np.ndarray, *, seed: int, resamples: int, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile bootstrap interval of the mean over examples.
-
-    values: (..., example); every row is resampled alike, so rows can be compared.
-    resamples: bootstrap samples. level: coverage. Returns (low, high), each of shape (...).
-    Raises UserError when there are no examples or resamples, or the level is not between 0 and 1.
-    """
-    values = np.asarray(values, np.float64)
-    examples = values.shape[-1]
-    if examples < 1 or resamples < 1 or not 0 < level < 1:
-        raise UserError(
-            f"A bootstrap interval needs examples, resamples and a level between 0 and 1, "
-            f"not {examples}, {resamples} and {level:g}."
-        )
-
-    # Means of the resamples, of which a block at a time bounds the memory: how often each example is drawn
-    # is multinomial.
-    rng = np.random.default_rng(seed)
-    flat = values.reshape(-1, examples)
-    means = np.empty((len(flat), resamples))
-    block = max(1, 4_000_000 // examples)
-    for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=count)
-        means[:, start : start + count] = flat @ weights.T / examples
-
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=1)
-    return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])
 
 
 def summary(dataset: xr.Dataset, *, seed: int, resamples: int, level: float = 0.95) -> pd.DataFrame:

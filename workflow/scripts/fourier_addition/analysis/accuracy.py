@@ -8,17 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
 
 from fourier_addition.files.manifests import read_json
-
-
-def wilson_interval(share: float, examples: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion: share of `examples` that are right -> (low, high)."""
-    z = float(norm.ppf((1 + level) / 2))
-    centre = (share + z**2 / (2 * examples)) / (1 + z**2 / examples)
-    half = z / (1 + z**2 / examples) * np.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+from fourier_addition.intervals import student_interval, wilson_interval
 
 
 def accuracies_of(paths: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
@@ -32,7 +24,7 @@ def _instance(path: str) -> tuple[str, int]:
 
 
 def accuracy_table(results: Mapping[tuple[str, int], Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a run, seed and split.
+    """Accuracy of every run, seed and split: one row each.
 
     results: (run, seed) -> split -> examples, loss, accuracy, within_2, within_10 (fractions).
     Columns: run, seed, split, examples, loss, accuracy, low, high (Wilson, 95 %), within_2, within_10.
@@ -46,8 +38,11 @@ def accuracy_table(results: Mapping[tuple[str, int], Mapping[str, Any]]) -> pd.D
 
 
 def by_run(table: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Mean and deviation over seeds: run, seeds, examples, accuracy, deviation, worst, best, within_2,
-    within_10."""
+    """Accuracy of every run on one split, over its seeds: one row a run.
+
+    table: what `accuracy_table` returns. Columns: run, seeds, examples (of one seed), accuracy (mean),
+    deviation, worst, best (of the accuracy over seeds), within_2, within_10 (means).
+    """
     chosen = table[table["split"] == split]
     return chosen.groupby("run", sort=False, as_index=False).agg(
         seeds=("seed", "count"),
@@ -59,15 +54,6 @@ def by_run(table: pd.DataFrame, split: str) -> pd.DataFrame:
         within_2=("within_2", "mean"),
         within_10=("within_10", "mean"),
     )
-
-
-def seeds_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean over seeds (Student's t, within 0..1); empty (nan) for one seed."""
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    half = t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(max(0.0, values.mean() - half)), float(min(1.0, values.mean() + half))
 
 
 def epochs_to(history: pd.DataFrame, level: float) -> float:
@@ -83,20 +69,27 @@ def arms_table(
 ) -> pd.DataFrame:
     """Arms of training side by side (figure 7b): final test accuracy and how soon validation reaches `level`.
 
-    results: (run, seed) -> split -> accuracy, as `accuracy_table`; histories: of the same runs.
+    results: (run, seed) -> split -> accuracy, as for `accuracy_table`. histories: (run, seed) -> epoch,
+    step and validation accuracy. level: the accuracy to be reached.
     Columns: run, seeds, accuracy (mean), deviation, low, high (95 % of the mean over seeds),
-    validation (mean accuracy), reached (seeds that reach the level), epochs (median of those), steps.
+    validation (mean accuracy), reached (seeds that reach the level), epochs (median over those seeds),
+    steps (in so many epochs).
     """
     rows = []
     for run in dict.fromkeys(name for name, _ in results):
         seeds = [key for key in results if key[0] == run]
+
+        # Test accuracy, with its interval over seeds.
         found = np.array([results[key]["test"]["accuracy"] for key in seeds])
+        low, high = student_interval(found, bounds=(0.0, 1.0))
+
+        # How soon validation reaches the level: epochs of the seeds that do, and the steps of these epochs.
         epochs = np.array([epochs_to(histories[key], level) for key in seeds])
         soon = epochs[~np.isnan(epochs)]
+        median = float(np.median(soon)) if len(soon) else float("nan")
         history = histories[seeds[0]]
         steps_an_epoch = history["step"].iloc[-1] / max(1, history["epoch"].iloc[-1])
-        low, high = seeds_interval(found)
-        median = float(np.median(soon)) if len(soon) else float("nan")
+
         rows.append(
             {
                 "run": run,

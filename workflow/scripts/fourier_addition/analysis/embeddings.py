@@ -14,7 +14,7 @@ from fourier_addition.fourier import embedding_spectrum, fourier_basis
 
 
 def embedding_table(embedding: np.ndarray, analysis: Mapping[str, Any]) -> pd.DataFrame:
-    """Spectrum of a number embedding with outliers against shuffled numbers.
+    """Spectrum of a number embedding, with outliers against shuffled numbers (section 4.1, figure 5a).
 
     embedding: (number, feature). analysis: the configuration's `analysis`.
     Columns: component, period, magnitude, ratio (to the median), prominence, p_value, threshold,
@@ -50,15 +50,15 @@ MAP_COLUMNS = ("number", "x", "y", "cluster")
 
 
 def enough_for_map(count: int, *, clusters: int, perplexity: float) -> bool:
-    """Whether so many numbers can be mapped by t-SNE and clustered; ten digits cannot."""
+    """Whether `count` numbers are enough for t-SNE and for the clusters; ten digits are not."""
     return count > max(clusters, perplexity)
 
 
 def embedding_map(embedding: np.ndarray, *, clusters: int, perplexity: float, seed: int) -> pd.DataFrame:
     """t-SNE map and k-means clusters of the number embedding (figure 5b).
 
-    embedding: (number, feature). k-means works on the embedding itself, not on the map.
-    Columns: number, x, y, cluster. Raises UserError when there are too few numbers.
+    embedding: (number, feature). clusters: how many. perplexity: of t-SNE. seed: of both. k-means works on
+    the embedding, not on the map. Columns: `MAP_COLUMNS`. Raises UserError when there are too few numbers.
     """
     from sklearn.cluster import KMeans
     from sklearn.manifold import TSNE

@@ -1,4 +1,4 @@
-"""Logit-lens accuracy by layer and the model's own predictions (figures 1a, 23)."""
+"""Accuracy of the logit lens by layer (figure 1a), and the model's own predictions (figure 23)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fourier_addition.errors import UserError
 
 
 def lens_accuracy(capture: xr.Dataset) -> pd.DataFrame:
-    """Accuracy of the residual stream's predictions after every layer (section 3.1, figure 1a).
+    """Accuracy of the logit lens after every layer: the unembedding applied to the residual stream.
 
-    capture: `lens_prediction` (norm, state, example), coordinate `answer` (example). State 0 is the
-    stream before the first block. Columns: norm, layer (the state), exact, within_2, within_10
-    (fractions), examples.
+    Section 3.1, figure 1a. capture: `lens_prediction` (norm, state, example), coordinate `answer`
+    (example). State 0 is the residual stream before the first block, state l the stream after block l.
+    Columns: norm, layer (the state), exact, within_2, within_10 (fractions), examples.
     """
     answers = capture["answer"].values
     rows = []
@@ -35,10 +35,11 @@ def lens_accuracy(capture: xr.Dataset) -> pd.DataFrame:
 
 
 def predictions(capture: xr.Dataset) -> pd.DataFrame:
-    """The model's prediction for every captured example: a, b, answer, prediction, error.
+    """The model's prediction for every captured example: the number with the largest final logit.
 
-    capture: `final_logits` (example, number). The prediction is over the numbers.
-    Raises UserError where a capture has no coordinate `answer`.
+    capture: `final_logits` (example, number), coordinates a, b and answer (example). Columns: a, b,
+    answer, prediction, error (prediction - answer). Raises UserError where the capture has no coordinate
+    `answer`.
     """
     if "answer" not in capture.coords:
         raise UserError("The capture has no coordinate 'answer'.")

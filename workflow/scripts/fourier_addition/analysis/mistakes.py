@@ -7,20 +7,21 @@ import pandas as pd
 
 
 def error_counts(table: pd.DataFrame, label: str) -> pd.DataFrame:
-    """How often each error occurs: label, error, count; table has a column `error`.
+    """How often each error occurs, sorted by error.
 
-    An answer that is no number has the error NaN and is not counted.
+    table: column `error` (prediction - answer), NaN for an answer that is no number; such answers are
+    not counted. Columns: label, error, count.
     """
     counts = table["error"].dropna().astype(np.int64).value_counts().sort_index()
     return pd.DataFrame({"label": label, "error": counts.index.to_numpy(), "count": counts.to_numpy()})
 
 
 def error_facts(table: pd.DataFrame, label: str) -> pd.DataFrame:
-    """What the text of the paper says of errors: label, name, value (fraction).
+    """What the text of the paper says of errors: one row a fact.
 
-    table: column `error`, NaN for an answer that is no number. Accuracy and the share of such
-    answers over all examples; of the errors, the share that are multiples of 10 (section 3.3) and
-    the share below 6 (appendix).
+    table: column `error` (prediction - answer), NaN for an answer that is no number. Of all examples: the
+    accuracy, and the share of answers that are no number. Of the errors: the share of multiples of 10
+    (section 3.3) and the share below 6 (appendix). Columns: label, name, value (fraction).
     """
     error = table["error"].to_numpy()
     unread = ~np.isfinite(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,11 @@ from fourier_addition.fourier import (
 
 
 def unembedding_rows(number_rows: xr.Dataset, norm: str) -> np.ndarray:
-    """Rows (number, feature) of the module logits: W_U (`none`), or what stands before it folded in."""
+    """Rows of the unembedding that make module logits of module outputs (section 3.2): (number, feature).
+
+    number_rows: what `read_number_rows` returns. norm: `raw` takes the rows of W_U, as the paper writes;
+    `folded` takes the rows with the final norm's gain folded in (`ModelView.folded_unembedding`).
+    """
     return number_rows["folded_unembedding" if norm == "folded" else "unembedding"].values.astype(np.float64)
 
 
@@ -51,12 +55,12 @@ def _columns(magnitudes: np.ndarray, basis: FourierBasis, null: NullTest) -> dic
 
 
 def module_spectra(capture: xr.Dataset, number_rows: xr.Dataset, analysis: Mapping[str, Any]) -> pd.DataFrame:
-    """Spectrum of every module's logits averaged over the captured examples (figure 3).
+    """Spectrum of every module's logits, averaged over the captured examples (section 3.2, figure 3).
 
     capture: `module_output` (module, layer, example, feature). number_rows: the model's number rows.
-    analysis: the configuration's `analysis`. The null shuffles the rows of W_U on a sample of the
-    examples. Columns: module, layer, component, period, magnitude, prominence, p_value,
-    threshold, outlier.
+    analysis: the configuration's `analysis`. Outliers are found against spectra of the same outputs,
+    of a sample of the examples, with the numbers of the unembedding's rows shuffled. Columns: module,
+    layer, component, period, magnitude, prominence, p_value, threshold, outlier.
     """
     unembedding = unembedding_rows(number_rows, analysis["norm"])
     basis = fourier_basis(len(unembedding), analysis["basis"])
@@ -67,8 +71,9 @@ def module_spectra(capture: xr.Dataset, number_rows: xr.Dataset, analysis: Mappi
         for layer in capture["layer"].values:
             outputs = capture["module_output"].sel(module=module, layer=layer).values
             magnitudes = projected_spectra(outputs, unembedding, basis, analysis["average"])
-            few = outputs[np.sort(sample)].astype(np.float64)
-            logits = few @ unembedding.T
+
+            # Shuffling the rows of the unembedding shuffles the columns of the logits.
+            logits = outputs[np.sort(sample)].astype(np.float64) @ unembedding.T
 
             def shuffled(order: np.ndarray, logits: np.ndarray = logits) -> np.ndarray:
                 return average_spectrum(logits[:, order], basis, analysis["average"])
@@ -83,23 +88,32 @@ def module_spectra(capture: xr.Dataset, number_rows: xr.Dataset, analysis: Mappi
 
 
 def average_spectrum(logits: np.ndarray, basis: FourierBasis, average: str) -> np.ndarray:
-    """Spectra of logits (example, number), averaged over examples by `mean` or `rms`: (component,)."""
+    """Spectra of logits, averaged over examples: (component,).
+
+    logits: (example, number). average: `mean`, or `rms` for the root of the mean square.
+    """
     magnitudes = spectrum(logits, basis)
-    return np.sqrt((magnitudes**2).mean(axis=0)) if average == "rms" else magnitudes.mean(axis=0)
+    averaged: np.ndarray
+    averaged = np.sqrt((magnitudes**2).mean(axis=0)) if average == "rms" else magnitudes.mean(axis=0)
+    return averaged
 
 
 def example_spectra(example: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.DataFrame:
-    """Spectrum of every module's logits for one example (figure 2); the columns of `module_spectra`.
+    """Spectrum of every module's logits for one example (figure 2).
 
-    example: long table of module, layer, number, logit.
+    example: one row a module, layer and number: module, layer, number, logit. analysis: the
+    configuration's `analysis`. Columns: as of `module_spectra`.
     """
     tables = []
-    for (module, layer), rows in example.groupby(["module", "layer"], sort=False):
+    for key, rows in example.groupby(["module", "layer"], sort=False):
+        module, layer = cast(tuple[str, int], key)
         logits = rows.sort_values("number")["logit"].to_numpy(np.float64)
         basis = fourier_basis(len(logits), analysis["basis"])
         magnitudes = spectrum(logits, basis)
 
-        def shuffled(order: np.ndarray, logits: np.ndarray = logits, basis: Any = basis) -> np.ndarray:
+        def shuffled(
+            order: np.ndarray, logits: np.ndarray = logits, basis: FourierBasis = basis
+        ) -> np.ndarray:
             return spectrum(logits[order], basis)
 
         null = _null(magnitudes, shuffled, len(logits), analysis)
@@ -110,10 +124,11 @@ def example_spectra(example: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.Da
 
 
 def final_waves(example: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.DataFrame:
-    """Components of the final logits of one example as waves over the numbers (figures 4, 13, 14).
+    """Fourier components of one example's final logits, as waves over the numbers (figures 4, 13, 14).
 
-    example: long table with the module `final` and the column answer. Columns: component, period,
-    magnitude, number, value (in units of the logits), answer.
+    example: as for `example_spectra`, with the module `final` and the column answer. analysis: the
+    configuration's `analysis`. Columns: component, period, magnitude, number, value (in units of the
+    logits), answer.
     """
     final = example[example["module"] == "final"].sort_values("number")
     logits = final["logit"].to_numpy(np.float64)
@@ -135,20 +150,26 @@ def final_waves(example: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.DataFr
 def component_peaks(capture: xr.Dataset, analysis: Mapping[str, Any]) -> pd.DataFrame:
     """Where the sum of the largest Fourier components of the final logits peaks (figure 4b).
 
-    capture: `final_logits` (example, number), coordinates a, b, answer. analysis: the configuration's;
-    `summed` is the number of components. Columns: a, b, answer, peak (the number). The constant, which
-    moves no peak, is left out.
+    capture: `final_logits` (example, number), coordinates a, b, answer. analysis: the configuration's
+    `analysis`, where `summed` is the number of components. Columns: a, b, answer, peak (the number at
+    which the sum is largest). The constant component is left out, as it moves no peak.
     """
     logits = capture["final_logits"]
     basis = fourier_basis(logits.sizes["number"], analysis["basis"])
+
+    # Blocks of examples, so that coefficients of a large capture fit into memory.
     block = max(1, 4_000_000 // len(basis.matrix))
     peaks = []
     for start in range(0, logits.sizes["example"], block):
         part = logits.isel(example=slice(start, start + block)).values.astype(np.float64)
         rows = coefficients(part, basis)
+
+        # The largest components of each example; column 0 of `kept` is the constant.
         order = np.argsort(-component_magnitudes(rows, basis), axis=1, kind="stable")[:, : analysis["summed"]]
         kept = np.zeros((len(rows), basis.n_components + 1), bool)
         np.put_along_axis(kept, order + 1, True, axis=1)
+
+        # Back to logits, from the kept components alone.
         peaks.append(((rows * kept[:, basis.row_component]) @ basis.matrix).argmax(axis=1))
     table = pd.DataFrame({name: capture[name].values for name in ("a", "b", "answer")})
     return table.assign(peak=np.concatenate(peaks))

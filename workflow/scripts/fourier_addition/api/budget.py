@@ -1,4 +1,4 @@
-"""Money: what may still be spent, with many requests under way at once."""
+"""The money that may still be spent, with many requests under way at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from fourier_addition.errors import UserError
 
 
 class Budget:
-    """Lets a request out only when everything under way, at its dearest, stays within the limit.
+    """Lets a request out only when the limit holds even if all requests under way cost their most.
 
-    limit: None for none. spent: money spent before.
+    limit: the most that may be spent; None sets no limit. spent: money spent before. currency: for
+    messages. Every request calls `reserve` before it is sent, and `settle` when its cost is known.
     """
 
     def __init__(self, limit: float | None, spent: float, currency: str) -> None:
@@ -20,7 +21,11 @@ class Budget:
         self._changed = asyncio.Condition()
 
     async def reserve(self, at_most: float) -> None:
-        """Wait until a request that costs `at_most` fits. Raises UserError when it never will."""
+        """Wait until a request that can cost `at_most` fits into the limit, and keep that much for it.
+
+        Raises UserError when the request can never fit: nothing is under way that could cost less than
+        was kept for it.
+        """
         async with self._changed:
             while self.limit is not None and self.spent + self._reserved + at_most > self.limit:
                 if not self._under_way:
@@ -33,7 +38,7 @@ class Budget:
             self._under_way += 1
 
     async def settle(self, at_most: float, cost: float) -> None:
-        """Book a request that was reserved with `at_most` at its real cost."""
+        """Count the real cost of a request for which `at_most` was kept."""
         async with self._changed:
             self._reserved -= at_most
             self._under_way -= 1

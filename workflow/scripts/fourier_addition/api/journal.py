@@ -1,10 +1,11 @@
-"""Every response on disk the moment it arrives: never lost, never paid twice.
+"""Every response is on disk the moment it arrives: no answer is lost, and none is paid twice.
 
-A journal is a file of JSON lines. Before a request goes out, `sent` records the most that it can cost;
-then comes `response` with the whole answer, or `unbilled` when the server refused it. A `sent` that
-nothing follows is a request whose fate is unknown (time-out, broken connection, killed job): its cost
-counts as spent. Each line is forced to disk before anything else happens, one process at a time writes,
-and a half-written last line is dropped.
+A journal is a file of JSON lines, each an event of one request. Before a request goes out, a line `sent`
+records the most that the request can cost. A line `response` with the whole answer follows, or a line
+`unbilled` when the server refused the request. Where nothing follows `sent`, the fate of the request is
+unknown (time-out, broken connection, killed job), and the most that it can cost counts as spent. Each
+line is forced to disk before anything else happens. One process at a time writes. A half-written last
+line is dropped.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ logger = logging.getLogger("fourier_addition.api")
 
 
 def journal_path(folder: str | Path, base_url: str, model: str) -> Path:
-    """The journal of one model at one address, whatever it is called in a configuration."""
+    """The journal of one model at one address; what a configuration calls the two does not matter."""
     url = base_url.rstrip("/")
     label = re.sub(r"[^a-z0-9.]+", "-", f"{urlsplit(url).hostname} {model}".lower()).strip("-")
     return Path(folder) / f"{label}-{hashlib.sha256(f'{url} {model}'.encode()).hexdigest()[:8]}.jsonl"
@@ -37,8 +38,8 @@ class Journal:
     """Responses of one model by request digest, and the money spent on them.
 
     answers: digest -> the `response` line (request, response, prompt_tokens, completion_tokens, cost,
-    received). lost: number of requests whose fate is unknown. Reading takes no lock; writing wants the
-    journal opened as a context, which waits for any other writer and reads again.
+    received). lost: number of requests whose fate is unknown. Reading takes no lock. To write, open the
+    journal as a context (`with journal:`), which waits for any other writer and reads the file again.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -47,9 +48,13 @@ class Journal:
         self._read()
 
     def _read(self) -> int:
-        """Take in the file; returns the bytes of its whole lines."""
+        """Read all events of the file; returns the length of its complete lines in bytes."""
         self.answers: dict[str, dict[str, Any]] = {}
-        self.lost, self._settled, self._open = 0, 0.0, {}
+        self.lost = 0
+        # Money of requests whose cost is known, and the most that each request without an answer can cost.
+        self._settled = 0.0
+        self._open: dict[str, float] = {}
+
         content = self.path.read_bytes() if self.path.is_file() else b""
         whole = content[: content.rfind(b"\n") + 1]
         for number, line in enumerate(whole.splitlines(), start=1):
@@ -62,6 +67,7 @@ class Journal:
         return len(whole)
 
     def _take(self, line: Mapping[str, Any]) -> None:
+        """Count one event. Raises KeyError, TypeError or ValueError for a line that is none."""
         event, digest = line["event"], line["digest"]
         if event == "sent":
             self._give_up(digest)
@@ -73,13 +79,14 @@ class Journal:
             self.answers.setdefault(digest, dict(line))
 
     def _give_up(self, digest: str) -> None:
+        """Count a request without an answer as lost, and the most that it can cost as spent."""
         if digest in self._open:
             self._settled += self._open.pop(digest)
             self.lost += 1
 
     @property
     def spent(self) -> float:
-        """Money spent, with the most that requests of unknown fate can have cost."""
+        """Money spent, including the most that requests of unknown fate can have cost."""
         return self._settled + sum(self._open.values())
 
     def __enter__(self) -> Journal:
@@ -93,21 +100,26 @@ class Journal:
         except BlockingIOError:
             logger.warning("waiting for another job that writes %s", self.path)
             fcntl.flock(self._file, fcntl.LOCK_EX)
+
+        # Another writer may have added lines since the journal was read, or died while it wrote one.
         whole = self._read()
         if self.path.stat().st_size > whole:
             logger.warning("%s: dropped a half-written last line", self.path)
             self._file.truncate(whole)
+
         # The directory entry of a new journal must be as durable as its lines.
         folder = os.open(self.path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
+
         # What a killed job left open will never be answered.
         for digest in list(self._open):
             self._give_up(digest)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         self._file = None
 
     def sent(self, digest: str, at_most: float) -> None:
@@ -132,7 +144,11 @@ class Journal:
         completion_tokens: int | None,
         cost: float,
     ) -> None:
-        """Keep a response for ever. request: its URL and body, for whoever reads the journal later."""
+        """Keep a response for ever.
+
+        request: URL and body of the request, for whoever reads the journal later. prompt_tokens,
+        completion_tokens: the server's counts, None where it gives none. cost: of the request.
+        """
         self._append(
             {
                 "event": "response",

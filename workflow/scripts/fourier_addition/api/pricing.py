@@ -1,4 +1,4 @@
-"""Tokens and money: before a request from its text, after it from what the server counted."""
+"""Tokens and money of a request: estimated from its text, and counted by the server afterwards."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The server's tokenizer is not known here. English with numbers takes three to four bytes a token, and a
-# chat template a few tokens a message. No tokenizer makes more tokens than bytes, and no common template
-# adds more than the last line: these are for the upper bound.
+# The server's tokenizer is not known here. For the estimate: English with numbers takes three to four bytes
+# a token, and a chat template takes a few tokens a message.
 BYTES_A_TOKEN = 3
 TOKENS_A_MESSAGE = 4
+# For the upper bound: no tokenizer makes more tokens than bytes, and no common template adds more than this.
 LARGEST_TEMPLATE = 64
 LIMITS = ("max_completion_tokens", "max_tokens")
+"""Fields of a body that limit the tokens of its reply; the first that is there holds."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def token_limit(body: Mapping[str, Any]) -> int:
 
 
 def estimated_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
-    """Likely tokens of the prompt, and those of a reply of full length."""
+    """Likely tokens of the prompt, and tokens of a reply of full length."""
     texts = list(_texts(body))
     messages = TOKENS_A_MESSAGE * len(texts) if "messages" in body else 0
     prompt = sum(math.ceil(len(text.encode()) / BYTES_A_TOKEN) for text in texts)
@@ -50,12 +51,12 @@ def estimated_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def largest_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
-    """Most tokens that prompt and reply can take: the budget is guarded with these."""
+    """Most tokens that the prompt and the reply can take; the budget counts with these."""
     return sum(len(text.encode()) for text in _texts(body)) + LARGEST_TEMPLATE, token_limit(body)
 
 
 def counted_tokens(response: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Tokens of prompt and reply from the response's `usage`; None where the server does not count."""
+    """Tokens of the prompt and of the reply, as the response's `usage` has them; None without one."""
     usage = response.get("usage")
     if not isinstance(usage, Mapping) or not isinstance(usage.get("prompt_tokens"), int):
         return None

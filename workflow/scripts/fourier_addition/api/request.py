@@ -1,4 +1,4 @@
-"""What is sent: prompts of a task's examples, request bodies, and their digests."""
+"""What is sent to an API: prompts of a task's examples, bodies of requests, and their digests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MalformedResponse(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """One request. digest: SHA-256 of URL and body, the key of the cache."""
+    """One request. digest: SHA-256 of URL and body, by which the journal knows the request."""
 
     url: str
     body: Mapping[str, Any]
@@ -40,13 +40,13 @@ def api_prompts(
     separator: str,
     ending: str,
 ) -> pd.DataFrame:
-    """The examples that are asked, with their whole prompts (claim 14 of the paper: 0 shots).
+    """The examples that are asked, with the prompts as they are sent (claim 14 of the paper: 0 shots).
 
-    examples: a task's dataset. limit: the first so many of the split, which is in random order; 0 takes
-    all. shots: solved training examples in front, drawn with `seed`, each followed by `separator`.
-    form: the task's answer form. ending: `stripped` cuts the white space at the prompt's end, `exact`
-    leaves it. Returns the rows of the split with `prompt` replaced. Raises UserError when the train split
-    has too few examples for the shots.
+    examples: a task's dataset. split: whose examples are asked. limit: how many of them, from the first;
+    a split is in random order; 0 takes all. shots: solved training examples before every prompt, drawn
+    with `seed`, each followed by `separator`. form: the task's answer form. ending: `stripped` cuts the
+    white space at the prompt's end, `exact` leaves it. Returns rows of the dataset with `prompt`
+    replaced. Raises UserError when the train split has too few examples for the shots.
     """
     prefix, _ = few_shot_prefix(examples, shots, seed, form, separator)
     chosen = of_split(examples, split)
@@ -68,8 +68,9 @@ def api_request(
 ) -> Request:
     """The request for one prompt, greedy: temperature 0 and a fixed seed.
 
-    endpoint: `chat` (one user message, after a system message where `system` is not empty) or
-    `completions`. parameters: further fields of the body; one that is None takes the field out.
+    base_url: the API's, before the endpoint's path. endpoint: `chat` (one user message, after a system
+    message where `system` is not empty) or `completions`. max_tokens: of the reply. parameters: further
+    fields of the body; a field that is None here is left out. Raises UserError for another endpoint.
     """
     if endpoint not in PATHS:
         raise UserError(f"The endpoint must be one of {', '.join(PATHS)}, not '{endpoint}'.")
@@ -87,10 +88,11 @@ def api_request(
 
 
 def reply_of(response: Any) -> tuple[str, str | None]:
-    """Text and finish reason of a chat or text completion.
+    """Text and finish reason of the first choice in a response.
 
-    A reply without text (a refusal, a filter, a limit reached in hidden tokens) is empty. Raises
-    MalformedResponse when there is no choice in it.
+    response: of the endpoint `chat` or `completions`. The text of a reply that has none is empty (a
+    refusal, a filter, a limit reached in hidden tokens). Raises MalformedResponse when the response holds
+    no choice.
     """
     choices = response.get("choices") if isinstance(response, Mapping) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):

@@ -7,17 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from fourier_addition.analysis.accuracy import wilson_interval
-from fourier_addition.api.parsing import parse_number
+from fourier_addition.answers import Place, written_number
 from fourier_addition.api.pricing import Prices, estimated_tokens, largest_tokens
 from fourier_addition.api.request import Request, reply_of
+from fourier_addition.intervals import share_of
 
 
 def plan(requests: Iterable[Request], answers: Mapping[str, Any], prices: Prices) -> dict[str, Any]:
-    """What sending would mean: requests, how many are answered already, tokens and cost of the others.
+    """What sending the requests that have no answer yet would mean.
 
-    requests: one an example; equal ones count once. Tokens and cost are estimates with replies of full
-    length; at_most is what no reply can exceed.
+    requests: one an example; equal ones count once. answers: the journal's, by request digest. Returns
+    requests (distinct ones), from_cache (answered already), to_send, and of those to be sent
+    prompt_tokens, completion_tokens and cost (estimates with replies of full length), at_most (a cost
+    that no reply can exceed) and currency.
     """
     unique = {request.digest: request for request in requests}
     missing = [request for digest, request in unique.items() if digest not in answers]
@@ -35,14 +37,30 @@ def plan(requests: Iterable[Request], answers: Mapping[str, Any], prices: Prices
     }
 
 
-def predictions_table(
-    examples: pd.DataFrame, requests: Sequence[Request], answers: Mapping[str, Any], reading: str
-) -> pd.DataFrame:
-    """One row an example that was answered.
+TYPES = {
+    "example": "int64",
+    "a": "int64",
+    "b": "int64",
+    "answer": "int64",
+    "reply": "str",
+    "prediction": "Int64",
+    "correct": "bool",
+    "prompt_tokens": "Int64",
+    "completion_tokens": "Int64",
+    "finish_reason": "str",
+    "digest": "str",
+}
+"""Columns of a table of predictions, and their types."""
 
-    examples: columns example, a, b, answer; requests: theirs, in the same order; answers: the journal's.
-    Columns: example, a, b, answer, reply, prediction (missing where the reply states no integer),
-    correct, prompt_tokens, completion_tokens, finish_reason, digest.
+
+def predictions_table(
+    examples: pd.DataFrame, requests: Sequence[Request], answers: Mapping[str, Any], place: Place
+) -> pd.DataFrame:
+    """The replies and the numbers that they state, one row for each example that was answered.
+
+    examples: columns example, a, b, answer. requests: one for each example, in the same order. answers:
+    the journal's, by request digest. place: which number of a reply counts, as for `written_number`.
+    Columns: `TYPES`; prediction is missing where the reply states no whole number.
     """
     rows = []
     for row, request in zip(examples.itertuples(), requests, strict=True):
@@ -50,7 +68,7 @@ def predictions_table(
         if line is None:
             continue
         reply, finish = reply_of(line["response"])
-        prediction = parse_number(reply, reading)
+        prediction = written_number(reply, place)
         rows.append(
             {
                 "example": row.example,
@@ -66,52 +84,35 @@ def predictions_table(
                 "digest": request.digest,
             }
         )
-    types = {
-        "example": "int64",
-        "a": "int64",
-        "b": "int64",
-        "answer": "int64",
-        "reply": "str",
-        "prediction": "Int64",
-        "correct": "bool",
-        "prompt_tokens": "Int64",
-        "completion_tokens": "Int64",
-        "finish_reason": "str",
-        "digest": "str",
-    }
-    return pd.DataFrame(rows, columns=list(types)).astype(types)
+    return pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
 
 
-def _share(count: int, examples: int) -> dict[str, Any]:
-    if not examples:
-        return {"share": None, "low": None, "high": None, "count": 0, "examples": 0}
-    low, high = wilson_interval(count / examples, examples)
-    return {"share": count / examples, "low": low, "high": high, "count": count, "examples": examples}
+def accuracy_of(predictions: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Shares of replies, each as `Share.as_dict`: {count, of, share, low, high}.
 
-
-def accuracy_of(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Shares with Wilson intervals (95 %), each {share, low, high, count, examples}.
-
-    accuracy: right answers of all; a reply without an integer is wrong. parsed: replies with an integer.
-    multiples_of_10: of the wrong integers, those whose distance from the answer is a multiple of 10
-    (claim 13). Shares of nothing are None.
+    predictions: what `predictions_table` returns. accuracy: right answers, of all replies; a reply
+    without a number is wrong. parsed: replies with a number, of all. multiples_of_10: errors that are
+    multiples of 10, of the wrong numbers (claim 13).
     """
     parsed = predictions["prediction"].notna()
     wrong = predictions[parsed & ~predictions["correct"]]
     error = wrong["prediction"].astype("int64") - wrong["answer"]
-    return {
-        "accuracy": _share(int(predictions["correct"].sum()), len(predictions)),
-        "parsed": _share(int(parsed.sum()), len(predictions)),
-        "multiples_of_10": _share(int((error % 10 == 0).sum()), len(wrong)),
+    shares = {
+        "accuracy": share_of(int(predictions["correct"].sum()), len(predictions)),
+        "parsed": share_of(int(parsed.sum()), len(predictions)),
+        "multiples_of_10": share_of(int((error % 10 == 0).sum()), len(wrong)),
     }
+    return {name: share.as_dict() for name, share in shares.items()}
 
 
 def bill(requests: Iterable[Request], answers: Mapping[str, Any], currency: str) -> dict[str, Any]:
-    """What the answers cost, whenever they were paid: tokens, uncounted answers, cost, and who served.
+    """What the answers to the requests cost, no matter when they were paid, and which models gave them.
 
-    Tokens are the server's counts; `uncounted` answers came without and are booked at their upper bound.
+    answers: the journal's, by request digest. Tokens are the server's counts. `uncounted` is the number of
+    answers that came without counts; such an answer costs its upper bound.
     """
-    lines = {each.digest: answers[each.digest] for each in requests if each.digest in answers}.values()
+    distinct = dict.fromkeys(request.digest for request in requests)
+    lines = [answers[digest] for digest in distinct if digest in answers]
     served = {(line["response"].get("model"), line["response"].get("system_fingerprint")) for line in lines}
     received = sorted(line["received"] for line in lines)
     return {
@@ -120,7 +121,7 @@ def bill(requests: Iterable[Request], answers: Mapping[str, Any], currency: str)
         "uncounted": sum(line["prompt_tokens"] is None for line in lines),
         "cost": sum(line["cost"] for line in lines),
         "currency": currency,
-        "served": [list(each) for each in sorted(served, key=str)],
+        "served": [list(pair) for pair in sorted(served, key=str)],
         "first_received": received[0] if received else None,
         "last_received": received[-1] if received else None,
     }
@@ -143,57 +144,67 @@ HEADINGS = [
 def api_table(results: Mapping[str, Mapping[str, Any]]) -> tuple[pd.DataFrame, list[list[str]]]:
     """The table of models behind an API: all columns, and the cells under `HEADINGS`.
 
-    results: run -> its accuracy JSON. A run that was not sent shows what sending would mean.
+    results: run -> what `query_api.py` wrote as accuracy.json. A run whose requests were not all
+    answered shows what sending them would mean. Of every share the columns are, for the accuracy:
+    accuracy, accuracy_low, accuracy_high, accuracy_count and accuracy_of.
     """
-    rows, cells = [], []
-    for run, found in results.items():
-        shares, planned, paid = found["shares"], found["plan"], found["bill"]
-        complete = found["complete"]
-        numbers = paid if complete else planned
-        row = {
-            "run": run,
-            "label": found["label"],
-            "api": found["api"],
-            "model": found["model"],
-            "base_url": found["base_url"],
-            "shots": found["shots"],
-            "split": found["split"],
-            "complete": complete,
-            "examples": found["examples"],
-        }
-        for name, share in shares.items():
-            row |= {name if key == "share" else f"{name}_{key}": value for key, value in share.items()}
-        row |= {
-            "requests": planned["requests"],
-            "from_cache": planned["from_cache"],
-            "sent_now": found["sent_now"],
-            "lost_now": found["lost_now"],
-            "to_send": 0 if complete else planned["to_send"],
-            "prompt_tokens": numbers["prompt_tokens"],
-            "completion_tokens": numbers["completion_tokens"],
-            "cost": numbers["cost"],
-            "currency": numbers["currency"],
-            "estimated": not complete,
-        }
-        rows.append(row)
-        about = "" if complete else "about "
-        tokens = numbers["prompt_tokens"] + numbers["completion_tokens"]
-        exact = shares["accuracy"] if complete else _share(0, 0)
-        cells.append(
-            [
-                found["label"],
-                str(found["shots"]),
-                str(found["examples"]),
-                _percent(exact["share"]),
-                "-" if exact["share"] is None else f"{exact['low']:.1%} to {exact['high']:.1%}",
-                _percent(shares["parsed"]["share"] if complete else None),
-                _percent(shares["multiples_of_10"]["share"] if complete else None),
-                str(planned["requests"]) if complete else f"{planned['to_send']} not sent",
-                f"{about}{tokens:,}",
-                f"{about}{numbers['cost']:.4f} {numbers['currency']}",
-            ]
-        )
-    return pd.DataFrame(rows), cells
+    table = pd.DataFrame([_row(run, found) for run, found in results.items()])
+    return table, [_cells(found) for found in results.values()]
+
+
+def _row(run: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    planned, complete = found["plan"], found["complete"]
+    numbers = found["bill"] if complete else planned
+    row = {
+        "run": run,
+        "label": found["label"],
+        "api": found["api"],
+        "model": found["model"],
+        "base_url": found["base_url"],
+        "shots": found["shots"],
+        "split": found["split"],
+        "complete": complete,
+        "examples": found["examples"],
+    }
+    for name, share in found["shares"].items():
+        row[name] = share["share"]
+        row |= {f"{name}_{key}": share[key] for key in ("low", "high", "count", "of")}
+    return row | {
+        "requests": planned["requests"],
+        "from_cache": planned["from_cache"],
+        "sent_now": found["sent_now"],
+        "lost_now": found["lost_now"],
+        "to_send": 0 if complete else planned["to_send"],
+        "prompt_tokens": numbers["prompt_tokens"],
+        "completion_tokens": numbers["completion_tokens"],
+        "cost": numbers["cost"],
+        "currency": numbers["currency"],
+        "estimated": not complete,
+    }
+
+
+def _cells(found: Mapping[str, Any]) -> list[str]:
+    shares, planned, complete = found["shares"], found["plan"], found["complete"]
+    numbers = found["bill"] if complete else planned
+    about = "" if complete else "about "
+    tokens = numbers["prompt_tokens"] + numbers["completion_tokens"]
+    # Shares of some of the examples would be read as shares of all.
+    exact, parsed, tens = (
+        shares[name] if complete else share_of(0, 0).as_dict()
+        for name in ("accuracy", "parsed", "multiples_of_10")
+    )
+    return [
+        found["label"],
+        str(found["shots"]),
+        str(found["examples"]),
+        _percent(exact["share"]),
+        "-" if exact["share"] is None else f"{exact['low']:.1%} to {exact['high']:.1%}",
+        _percent(parsed["share"]),
+        _percent(tens["share"]),
+        str(planned["requests"]) if complete else f"{planned['to_send']} not sent",
+        f"{about}{tokens:,}",
+        f"{about}{numbers['cost']:.4f} {numbers['currency']}",
+    ]
 
 
 def _percent(share: float | None) -> str:

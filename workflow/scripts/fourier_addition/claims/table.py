@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from fourier_addition.claims.evidence import Evidence
@@ -26,33 +28,37 @@ HEADINGS = ("Claim", "Statement", "Paper", "Run", "Here", "95 % interval", "Conf
 
 
 def claims_table(evidence: Evidence) -> pd.DataFrame:
-    """One row for each statement and run that it can be read off, or one that says it is not tested.
+    """One row for each statement and each run or model that it is tested on.
 
-    Columns: `COLUMNS`. value, low, high are in the criterion's unit and missing where nothing is known.
+    A statement that is not tested has one row that says so. Columns: `COLUMNS`. value, low and high are
+    in the criterion's unit, and missing where the statement is not tested.
     """
     rows = []
     for statement in STATEMENTS:
         criterion = statement.criterion(evidence.settings)
-        tested = all(role in evidence.runs for role in statement.roles)
-        missing = " and ".join(role for role in statement.roles if role not in evidence.runs)
-        found = statement.measure(evidence) if tested else [None]
+        missing = [role for role in statement.roles if role not in evidence.runs]
+        found = [None] if missing else statement.measure(evidence)
+        why = f"no run for {' and '.join(missing)}" if missing else "no figure to read it off"
         for measured in found:
-            why = "no figure to read it off" if tested else f"no run for {missing}"
             rows.append(
                 {
                     "claim": statement.claim,
                     "statement": statement.says,
                     "paper": statement.paper,
                     "paper_value": statement.paper_value,
-                    **_found(measured, criterion, why),
+                    **_result(measured, criterion, why),
                     "confirmed_when": str(criterion),
                 }
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _found(measured: Measured | None, criterion: Criterion, why: str) -> dict[str, object]:
-    """What was measured and the verdict; the reason where nothing was, as with a share of no errors."""
+def _result(measured: Measured | None, criterion: Criterion, why: str) -> dict[str, object]:
+    """The study's side of a row: run, figure, interval and verdict.
+
+    measured: nan for a share of nothing, as of no errors; its text says so. why: the reason where
+    `measured` is None.
+    """
     if measured is None or pd.isna(measured.value):
         run, here = (measured.shown, measured.text) if measured else ("", why)
         empty = {"value": None, "low": None, "high": None, "interval_over": ""}
@@ -69,15 +75,7 @@ def _found(measured: Measured | None, criterion: Criterion, why: str) -> dict[st
 
 
 def claim_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of the table as text."""
-
-    def interval(row: pd.Series) -> str:
-        if not row["interval_over"]:
-            return "-"
-        if row["confirmed_when"].endswith(("%", "difference")):
-            return f"{row['low']:.1%} to {row['high']:.1%} ({row['interval_over']})"
-        return f"{row['low']:.2f} to {row['high']:.2f} ({row['interval_over']})"
-
+    """Headings and rows of the table as text. table: what `claims_table` returns."""
     rows = [
         [
             row["claim"],
@@ -85,10 +83,19 @@ def claim_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
             row["paper"],
             row["run"] or "-",
             row["here"],
-            interval(row),
+            _interval(row),
             row["confirmed_when"],
             row["verdict"],
         ]
-        for _, row in table.iterrows()
+        for row in table.to_dict("records")
     ]
     return list(HEADINGS), rows
+
+
+def _interval(row: dict[Any, Any]) -> str:
+    """The interval of a row in words; in percent where the criterion is a share or a difference of two."""
+    if not row["interval_over"]:
+        return "-"
+    if row["confirmed_when"].endswith(("%", "difference")):
+        return f"{row['low']:.1%} to {row['high']:.1%} ({row['interval_over']})"
+    return f"{row['low']:.2f} to {row['high']:.2f} ({row['interval_over']})"

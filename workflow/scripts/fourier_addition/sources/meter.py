@@ -1,4 +1,4 @@
-"""Progress of a transfer: a bar on a terminal, plain log lines elsewhere."""
+"""The progress of a transfer: a bar on a terminal, plain log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,38 +6,44 @@ import io
 import logging
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    _Meter = tqdm[Any]
+else:
+    _Meter = tqdm
 
 SECONDS_BETWEEN_LINES = 30.0
 
 logger = logging.getLogger(__name__)
 
 
-class Bar(tqdm):
+class Bar(_Meter):
     """A bar that vanishes when it is done."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "leave": False})
 
 
-class Lines(tqdm):
-    """The same interface, written as a log line every SECONDS_BETWEEN_LINES and one at the end."""
+class Lines(_Meter):
+    """A bar that writes a log line every SECONDS_BETWEEN_LINES and one at the end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # tqdm's own carriage returns would fill a log file.
+        # The carriage returns of tqdm would fill a log file.
         super().__init__(*args, **{**kwargs, "file": io.StringIO(), "leave": True})
         self.last_line = time.monotonic()
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    # The stubs of tqdm say that `display` returns nothing; tqdm itself returns and reads a bool.
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # type: ignore[override]
         if time.monotonic() - getattr(self, "last_line", time.monotonic()) >= SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
             logger.info("%s", self.line())
         return True
 
     def line(self) -> str:
-        """What has been done so far, for example `model.safetensors: 12 of 90 MB`."""
+        """How far the transfer is, for example `model.safetensors: 12 of 90 MB`."""
         scale, unit = (1e6, "MB") if self.unit == "B" else (1, self.unit)
         total = f" of {self.total / scale:.0f}" if self.total else ""
         return f"{self.desc or 'transfer'}: {self.n / scale:.0f}{total} {unit}"
@@ -48,15 +54,15 @@ class Lines(tqdm):
         super().close()
 
 
-class Silent(tqdm):
-    """No output at all."""
+class Silent(_Meter):
+    """A bar that shows nothing."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "disable": True})
 
 
-def meter(progress: bool) -> type[tqdm]:
-    """The class that shows a transfer: silent, a bar, or lines, after `progress` and the terminal."""
+def meter(progress: bool) -> type[_Meter]:
+    """The class that shows a transfer: `Silent` unless `progress`, `Bar` on a terminal, `Lines` elsewhere."""
     if not progress:
         return Silent
     return Bar if sys.stderr.isatty() else Lines

@@ -1,4 +1,4 @@
-"""The files of a model in the Hugging Face layout: which are kept, and whether they are whole."""
+"""The files of a model in the Hugging Face layout: which are kept, and whether they are undamaged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt|h5|msgpack)")
-# A tokenizer can be built from any one of these.
 VOCABULARIES = (
     "tokenizer.json",
     "vocab.json",
@@ -28,6 +27,7 @@ VOCABULARIES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+"""Files of which any single one is enough to build a tokenizer."""
 SMALL_FILES = (
     CONFIG,
     "generation_config.json",
@@ -45,18 +45,20 @@ logger = logging.getLogger(__name__)
 
 
 def has_model(names: Collection[str]) -> bool:
-    """Whether a listing has a configuration and safetensors weights."""
+    """Whether a listing of files has a configuration and weights as safetensors."""
     return CONFIG in names and (SINGLE in names or INDEX in names)
 
 
 def select(where: str, names: Collection[str]) -> list[str]:
-    """The files to keep among the names in a model's directory (not below it), sorted.
+    """The files of a model that are kept, sorted by name.
 
-    where: what is listed, for messages. Code (*.py), pickles and files of other frameworks are
-    never kept. Raises UserError when the listing lacks a configuration, weights as safetensors
-    or a tokenizer.
+    where: what is listed, for messages. names: of the files in the model's directory, not below it.
+    Code (*.py), pickles and files of other frameworks are never kept. Raises UserError when the listing
+    lacks a configuration, weights as safetensors or a tokenizer.
     """
     names = set(names)
+
+    # Weights: one file of safetensors, or an index and all its shards.
     pickles = sorted(name for name in names if PICKLES.fullmatch(name))
     if SINGLE in names:
         weights = [SINGLE]
@@ -69,6 +71,8 @@ def select(where: str, names: Collection[str]) -> list[str]:
         )
     else:
         raise UserError(f"{where} has neither {SINGLE} nor {INDEX}.")
+
+    # A configuration and a tokenizer.
     if CONFIG not in names:
         raise UserError(f"{where} has no {CONFIG}.")
     if not names.intersection(VOCABULARIES):
@@ -78,6 +82,7 @@ def select(where: str, names: Collection[str]) -> list[str]:
 
 
 def _shards(where: str, names: Collection[str]) -> list[str]:
+    """Names of all shards of a model, sorted. Raises UserError where one is missing."""
     matches = [match for name in names if (match := SHARD.fullmatch(name))]
     totals = {match[2] for match in matches}
     if len(totals) != 1:
@@ -91,9 +96,10 @@ def _shards(where: str, names: Collection[str]) -> list[str]:
 
 
 def place(files: Mapping[str, Path], directory: Path, *, link: bool) -> None:
-    """Put `files` (name -> where it lies) into a new directory, symbolic links followed.
+    """Put the files of a model into a new directory.
 
-    link: use hard links where the file system allows it, copies otherwise.
+    files: name -> where the file lies; symbolic links are followed. link: make hard links where the file
+    system allows them; copies are made otherwise.
     """
     directory.mkdir(parents=True)
     for name, origin in files.items():
@@ -108,11 +114,13 @@ def place(files: Mapping[str, Path], directory: Path, *, link: bool) -> None:
 
 
 def check_model(where: str, directory: Path) -> tuple[dict[str, str], str]:
-    """Check that a placed model is whole; return (weights file -> SHA-256, SHA-256 of the weights).
+    """Check that the files of a model are complete and undamaged.
 
-    Raises UserError for a configuration that is none, for truncated weights and for an index
-    that names a file which is not there.
+    where: the model, for messages. directory: with the files that `select` keeps. Returns (weights file
+    -> SHA-256, SHA-256 of the weights as `combined_sha256`). Raises UserError for a configuration without
+    a model type, for truncated weights, and for an index that names a file which is not there.
     """
+    # The configuration.
     config = read_json(directory / CONFIG)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise UserError(f"{where}: {CONFIG} names no model_type.")
@@ -120,6 +128,8 @@ def check_model(where: str, directory: Path) -> tuple[dict[str, str], str]:
         logger.info(
             "%s: %s points to code of its own (auto_map), which is neither fetched nor run", where, CONFIG
         )
+
+    # The index, where the weights are in shards.
     if (directory / INDEX).exists():
         index = read_json(directory / INDEX)
         named = index.get("weight_map") if isinstance(index, dict) else None
@@ -128,6 +138,8 @@ def check_model(where: str, directory: Path) -> tuple[dict[str, str], str]:
         for shard in sorted(set(named.values())):
             if not (directory / str(shard)).is_file():
                 raise UserError(f"{where}: {INDEX} names {shard}, which is not there.")
+
+    # The weights.
     weights = sorted(directory.glob("*.safetensors"))
     for file in weights:
         check_safetensors(where, file)
@@ -136,7 +148,7 @@ def check_model(where: str, directory: Path) -> tuple[dict[str, str], str]:
 
 
 def check_safetensors(where: str, file: Path) -> None:
-    """Raise UserError unless the header of a safetensors file parses and its length fits."""
+    """Raise UserError unless a safetensors file has a readable header and the length that it states."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -154,9 +166,10 @@ def check_safetensors(where: str, file: Path) -> None:
 
 
 def combined_sha256(hashes: Iterable[tuple[str, str]]) -> str:
-    """One SHA-256 for (file name, SHA-256) of the weights: a single file's own, else of their listing.
+    """One SHA-256 for all files of weights.
 
-    The listing is what `sha256sum` prints for the shards in the order of their names.
+    hashes: (file name, SHA-256) of each file. The SHA-256 of a single file is its own. The SHA-256 of
+    shards is that of their listing: what `sha256sum` prints for the shards in the order of their names.
     """
     ordered = sorted(hashes)
     if len(ordered) == 1:

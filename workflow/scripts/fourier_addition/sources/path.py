@@ -22,9 +22,11 @@ def check(where: str, source: Mapping[str, Any]) -> None:
 def obtain(
     where: str, source: Mapping[str, Any], *, scratch: Path, cache: Path | None, progress: bool
 ) -> Obtained:
-    """The files of a model in a local directory, to be copied: its owner may edit them later.
+    """The files of a model in a local directory.
 
-    Raises Unreachable when there is no such directory, UserError when it holds no model.
+    The files are to be copied and not linked, as their owner may edit them later. where: the key of the
+    model, for messages. Raises Unreachable when there is no such directory, UserError when the directory
+    holds no model.
     """
     root = Path(source["path"]).expanduser()
     if not root.is_dir():

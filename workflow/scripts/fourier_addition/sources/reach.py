@@ -1,18 +1,18 @@
-"""What the kinds of sources share: the failure that passes the turn, and what they hand over."""
+"""What all kinds of sources share: the failure after which the next source is tried, and their result."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 
 class Unreachable(Exception):
-    """A source that cannot be had here and now; the next one may.
+    """This machine cannot get the weights from a source at present; the next source is tried.
 
-    reason: a clause without a full stop.
-    network: the reason is that nothing answered. remote: the source is not on this machine.
+    reason: a clause without a full stop, for the message. network: nothing on the network answered.
+    remote: the source is on another machine.
     """
 
     def __init__(self, reason: str, *, network: bool = False, remote: bool = True) -> None:
@@ -23,10 +23,10 @@ class Unreachable(Exception):
 
 @dataclass
 class Obtained:
-    """Files that a source has brought to this machine.
+    """The files of a model that a source has brought to this machine.
 
-    files: name in the model's directory -> where it lies now. details: for the provenance.
-    link: the files may be hard-linked, as nobody edits them in place.
+    files: name in the model's directory -> where the file lies now. details: further facts for the
+    provenance. link: whether the files may be hard-linked, as nobody edits them in place.
     """
 
     files: dict[str, Path]
@@ -34,6 +34,6 @@ class Obtained:
     link: bool = False
 
 
-def is_sha256(value: Any) -> bool:
+def is_sha256(value: Any) -> TypeGuard[str]:
     """Whether `value` is a SHA-256 written as 64 hexadecimal digits."""
     return isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F]{64}", value) is not None

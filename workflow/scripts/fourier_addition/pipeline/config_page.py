@@ -9,6 +9,7 @@ from typing import Any
 
 from fourier_addition.files.whole import replacing
 from fourier_addition.pipeline.config import SCHEMA, schema
+from fourier_addition.training.arms import ARMS
 
 INTRODUCTION = """# Configuration
 
@@ -30,6 +31,10 @@ stops the workflow before any job, with one sentence that names it.
 Use another file with `make CONFIG=path/to/file.yaml` or `snakemake --configfile path/to/file.yaml`.
 Threads, memory, partitions and time limits are not configuration: they are in `profiles/`.
 """
+
+
+REGISTERED = {"runs.<name>.embedding": {name: arm.description for name, arm in ARMS.items()}}
+"""Keys whose values are records in the code: key -> value -> what the value means."""
 
 
 def _type(rule: Mapping[str, Any]) -> str:
@@ -75,7 +80,12 @@ def document() -> str:
         rows = list(_rows(named, "<name>.") if isinstance(named, dict) else _rows(rule, ""))
         if rows:
             parts.append("\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n")
-            parts += [f"| `{n}` | {t} | {d} | {m.replace('|', '/')} |\n" for n, t, d, m in rows]
+        for name, kind, default, meaning in rows:
+            records = REGISTERED.get(f"{key}.{name}")
+            if records is not None:
+                kind = " or ".join(f"`{value}`" for value in records)
+                meaning += " " + "; ".join(f"`{value}`, {what}" for value, what in records.items()) + "."
+            parts.append(f"| `{name}` | {kind} | {default} | {meaning.replace('|', '/')} |\n")
     return "".join(parts)
 
 

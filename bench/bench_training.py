@@ -21,9 +21,11 @@ from fourier_addition.models import ModelView, load_model, wrap
 from fourier_addition.models.miniature import miniature
 from fourier_addition.tasks import TEMPLATES, Task, dataset
 from fourier_addition.training.batches import LengthBuckets, Lines, lines_of
+from fourier_addition.training.evaluation import BATCH_SIZE, measured
 from fourier_addition.training.learners import learner_for
-from fourier_addition.training.loop import TrainingSettings, fit, measured
+from fourier_addition.training.loop import fit
 from fourier_addition.training.number_text import numeral_tokenizer
+from fourier_addition.training.settings import TrainingSettings
 
 WARM_UP = 3
 """Steps that are not timed."""
@@ -275,7 +277,7 @@ def _trainer_to_99(
         nonlocal validating
         now = time.perf_counter()
         learner = learner_for([view], ids, "answer", "numbers")
-        if measured(learner, held_out.in_order(256))[0]["accuracy"] >= 0.99:
+        if measured(learner, held_out.in_order(BATCH_SIZE))[0]["accuracy"] >= 0.99:
             reached.append((now - run.times[0] - validating, len(run.times) - 1))
         view.model.train()
         validating += time.perf_counter() - now

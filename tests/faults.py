@@ -67,7 +67,7 @@ def study_to_hurt(folder: Path, revision: str | None = None) -> Path:
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     # A state is saved once a minute; here it is saved after every step.
     replace(
-        folder / "workflow/scripts/fourier_addition/training/loop.py",
+        folder / "workflow/scripts/fourier_addition/training/settings.py",
         "save_seconds: float = 60.0",
         "save_seconds: float = 0.0",
     )

@@ -54,6 +54,12 @@ def test_every_key_of_the_schema_has_a_description():
         (["runs", "mini.scratch", "model"], "minilm2", r"names the model 'minilm2'.*there are: mini, minilm"),
         (["runs", "mini.scratch", "task"], "sums", r"names the task 'sums'"),
         (["runs", "mini.finetuned", "embedding"], "random", r"needs `start: scratch`"),
+        (
+            ["runs", "mini.scratch", "embedding"],
+            "learned",
+            r"^Config key `runs.mini.scratch.embedding` must be one of pretrained, random, shuffled, "
+            r"fourier, not 'learned'\.$",
+        ),
         (["runs", "mini.finetuned", "loss_on"], "line", r"loss_over` must be vocabulary"),
         (["tasks", "addition-50", "operands"], [0, 51], r"needs the numbers 0\.\.102, but number 101"),
         (["tasks", "addition-50", "operands"], [9, 3], r"0 <= smallest <= largest"),

@@ -108,7 +108,9 @@ class TestNothing:
         package = editing / "workflow/scripts/fourier_addition"
         replace(package / "files/checks.py", "which makes it anew", "which makes it again")
         replace(package / "files/manifests.py", "is not valid JSON", "cannot be read as JSON")
-        replace(package / "training/loop.py", "A loss on the whole line", "A loss on every token of the line")
+        replace(
+            package / "training/settings.py", "A loss on the whole line", "A loss on every token of the line"
+        )
         replace(package / "capture/store.py", "There are no examples to capture.", "There is no example.")
         assert planned(editing) == set()
 
@@ -160,6 +162,7 @@ CODE = {
     "models/recording.py": {"capture", "number_rows_of_run", *SPECTRA},
     "models/prefix_cache.py": {"capture", "number_rows_of_run", *SPECTRA, *ABLATION},
     "training/start.py": TRAINING,
+    "training/arms.py": TRAINING,
     "pipeline/device.py": EVERYTHING - {"dataset"},
     "files/whole.py": EVERYTHING,
     "files/checks.py": set(),

@@ -1,12 +1,12 @@
 """Training: the optimizer's schedule, starts, resume to the last bit, and one sentence for faults."""
 
 import json
-import math
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +19,16 @@ from fourier_addition.models.miniature import miniature
 from fourier_addition.numbers import tokenizer_number_space
 from fourier_addition.tasks import TEMPLATES, Task, dataset
 from fourier_addition.training.batches import LengthBuckets, lines_of
+from fourier_addition.training.evaluation import evaluate
+from fourier_addition.training.launch import launch
 from fourier_addition.training.learners import GPT2Learner, HuggingFaceLearner, learner_for
-from fourier_addition.training.loop import TrainingSettings, evaluate, fit
+from fourier_addition.training.loop import fit
 from fourier_addition.training.number_text import SENTENCES, corpus, numeral_tokenizer, packed
 from fourier_addition.training.pretraining import fit_text
-from fourier_addition.training.run import launch, train_run
+from fourier_addition.training.run import SeedFiles, TrainingJob, train_run
+from fourier_addition.training.settings import TrainingSettings
 from fourier_addition.training.start import (
-    donor_embedding,
-    fourier_number_embedding,
+    Start,
     projection,
     set_dropout,
     start_model,
@@ -252,7 +254,7 @@ RESUME = """
     from pathlib import Path
     sys.path[:0] = {paths}
     import torch, test_training as t
-    from fourier_addition.training.loop import TrainingSettings
+    from fourier_addition.training.settings import TrainingSettings
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     settings = TrainingSettings(epochs=15, learning_rate=2e-3, batch_size=8, save_seconds=0.02)
@@ -303,38 +305,55 @@ def test_a_run_killed_at_random_steps_resumes_to_the_same_bits(tmp_path, seeds):
     assert 1 == firsts[0] < firsts[1] < firsts[2] < done[0]
 
 
+def job_in(folder, model, examples):
+    """A job that trains a model's seed 0 for two epochs and writes into a folder."""
+    files = SeedFiles(
+        name="sums.seed0",
+        seed=0,
+        checkpoint=str(folder / "checkpoint"),
+        manifest=str(folder / "checkpoint.json"),
+        history=str(folder / "history.parquet"),
+        accuracy=str(folder / "accuracy.json"),
+    )
+    return TrainingJob(
+        start=Start(model=str(model), start="pretrained", form="bare", numbers=NUMBERS),
+        settings=TrainingSettings(epochs=2, learning_rate=1e-3, batch_size=7),
+        seeds=(files,),
+        dataset=str(examples),
+        device="cpu",
+        facts={"params": {}, "inputs": {}, "device": "cpu"},
+    )
+
+
+def test_a_job_comes_back_from_its_text(tmp_path):
+    job = job_in(tmp_path, "model", "examples.parquet")
+    other = replace(
+        job,
+        start=Start("m", "scratch", "space", 9, embedding="random", donor="d", frozen=True, tied=False),
+        settings=TrainingSettings(3, 1e-4, betas=(0.8, 0.95), save_seconds=5.0, compile=True),
+        seeds=(*job.seeds, replace(job.seeds[0], name="sums.seed1", seed=1)),
+    )
+    for each in (job, other):
+        assert TrainingJob.from_json(each.to_json()) == each
+    assert TrainingJob.from_json(job.to_json()) != other
+
+
 def test_several_processes_train_one_run(directory, examples, tmp_path):
     examples.to_parquet(tmp_path / "examples.parquet")
     ends = {}
     for processes in (1, 2):
-        run = {"start": "pretrained", "frozen_embedding": False, "epochs": 2, "learning_rate": 1e-3}
         folder = tmp_path / str(processes)
         folder.mkdir()
-        job = {
-            "model": str(directory),
-            "donor": None,
-            "run": {**run, "batch_size": 7, "processes": processes},
-            "names": ["sums.seed0"],
-            "seeds": [0],
-            "answer": "bare",
-            "numbers": NUMBERS,
-            "dataset": str(tmp_path / "examples.parquet"),
-            "directories": [str(folder / "checkpoint")],
-            "manifests": [str(folder / "checkpoint.json")],
-            "histories": [str(folder / "history.parquet")],
-            "accuracies": [str(folder / "accuracy.json")],
-            "device": "cpu",
-            "facts": {"params": {}, "inputs": {}, "device": "cpu"},
-        }
+        job = job_in(folder, directory, tmp_path / "examples.parquet")
         train_run(job) if processes == 1 else launch(job, processes)
         ends[processes] = load_model(folder / "checkpoint").model.state_dict()
         assert read_manifest(folder / "checkpoint.json")["provenance"]["seed"] == 0
         assert not list(folder.glob("*.state"))
     for name, weight in ends[1].items():
         assert torch.allclose(weight, ends[2][name], atol=1e-4), name
-    job["run"]["batch_size"] = 10_000
+    too_large = replace(job, settings=replace(job.settings, batch_size=10_000))
     with pytest.raises(UserError, match="`batch_size` must be from 1 to the"):
-        launch(job, 2)
+        launch(too_large, 2)
 
 
 def test_a_state_of_another_run_is_not_used(examples, tmp_path):
@@ -380,7 +399,7 @@ FULL = """
     from pathlib import Path
     sys.path[:0] = {paths}
     import test_training as t
-    from fourier_addition.training.loop import TrainingSettings
+    from fourier_addition.training.settings import TrainingSettings
     examples = t.dataset(t.Task("sums", "addition", (0, 10), templates=t.TEMPLATES["addition"]))
     state = Path(sys.argv[1])
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -433,7 +452,7 @@ def test_a_batch_beyond_the_memory_is_named(examples, monkeypatch):
 
 def start(directory, **changes):
     wanted = {"start": "scratch", "embedding": None, "frozen": False, "form": "bare", "numbers": NUMBERS}
-    return start_model(directory, **{**wanted, "seed": 3, "device": "cpu", **changes})
+    return start_model(Start(str(directory), **{**wanted, **changes}), seed=3, device="cpu")
 
 
 def test_starts(directory):
@@ -522,34 +541,6 @@ def test_a_frozen_embedding_does_not_move(directory, examples):
     trained(examples, TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=8), view)
     assert torch.equal(view.embedding_parameter(), before)
     assert not torch.equal(view.model.state_dict()["transformer.h.0.mlp.c_fc.weight"], body)
-
-
-def test_embeddings_that_are_given():
-    generator = torch.Generator().manual_seed(0)
-    pretrained, scratch = (torch.randn(30, 16, generator=generator) for _ in range(2))
-    ids = np.arange(5, 26)
-    random = donor_embedding("random", pretrained, ids, scratch, seed=1)
-    assert torch.allclose(random.norm(dim=1), pretrained.norm(dim=1), rtol=1e-5)
-    assert not torch.allclose(random, pretrained)
-    shuffled = donor_embedding("shuffled", pretrained, ids, scratch, seed=1)
-    assert torch.equal(shuffled[:5], pretrained[:5]) and torch.equal(shuffled[26:], pretrained[26:])
-    assert not torch.equal(shuffled[5:26], pretrained[5:26])
-    assert torch.equal(shuffled[5:26].sort(dim=0).values, pretrained[5:26].sort(dim=0).values)
-    fourier = donor_embedding("fourier", pretrained, ids, scratch, seed=1)
-    assert torch.equal(fourier[:5], scratch[:5])
-    number = fourier[5:26].norm(dim=1).mean()
-    assert number == pytest.approx(pretrained[5:26].norm(dim=1).mean().item(), rel=1e-5)
-    with pytest.raises(UserError, match="'learned' is not known"):
-        donor_embedding("learned", pretrained, ids, scratch, seed=1)
-
-
-def test_the_fourier_number_embedding_has_its_periods():
-    rows = fourier_number_embedding(30, 8, (10, 100))
-    assert np.allclose(rows[3, :2], rows[13, :2], atol=1e-6)
-    assert np.allclose(rows[7, :2], [math.cos(1.4 * math.pi), math.sin(1.4 * math.pi)], atol=1e-6)
-    assert not rows[:, 4:].any()
-    with pytest.raises(UserError, match="width of at least 6"):
-        fourier_number_embedding(30, 4)
 
 
 def test_the_corpus_never_holds_a_sum():

@@ -16,8 +16,8 @@ if "snakemake" not in globals():
 with job(snakemake) as log:
     from fourier_addition.models import wrap
     from fourier_addition.models.miniature import miniature
-    from fourier_addition.training.loop import TrainingSettings
     from fourier_addition.training.pretraining import fit_text
+    from fourier_addition.training.settings import TrainingSettings
 
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
     text = snakemake.params.pretraining

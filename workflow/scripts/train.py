@@ -14,26 +14,43 @@ def each(paths: object) -> list[str]:
 
 
 with job(snakemake):
-    from fourier_addition.training.run import launch, train_run
+    from fourier_addition.training.launch import launch
+    from fourier_addition.training.run import SeedFiles, TrainingJob, train_run
+    from fourier_addition.training.settings import TrainingSettings
+    from fourier_addition.training.start import Start
 
+    inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
     device = pick_device(snakemake.resources.get("gpu"), snakemake.threads)
-    run, donor = dict(snakemake.params.run), snakemake.input.get("donor")
-    described = {
-        "model": directory_of(snakemake.input.model),
-        "donor": directory_of(donor) if donor else None,
-        "run": run,
-        "names": snakemake.params.names,
-        "seeds": snakemake.params.seeds,
-        "answer": snakemake.params.answer,
-        "numbers": snakemake.params.numbers,
-        "dataset": str(snakemake.input.dataset),
-        "directories": each(snakemake.output.directory),
-        "manifests": each(snakemake.output.manifest),
-        "histories": each(snakemake.output.history),
-        "accuracies": each(snakemake.output.accuracy),
-        "device": device,
-        "facts": provenance(snakemake, device=device),
-    }
+    run, donor = dict(params.run), inputs.get("donor")
+
+    start = Start(
+        model=directory_of(inputs.model),
+        start=run["start"],
+        form=params.answer,
+        numbers=params.numbers,
+        embedding=run.get("embedding"),
+        donor=directory_of(donor) if donor else None,
+        frozen=run["frozen_embedding"],
+        tied=run.get("tied_embedding"),
+        dropout=run.get("dropout"),
+    )
+    by_seed = zip(
+        params.names,
+        params.seeds,
+        each(outputs.directory),
+        each(outputs.manifest),
+        each(outputs.history),
+        each(outputs.accuracy),
+        strict=True,
+    )
+    described = TrainingJob(
+        start=start,
+        settings=TrainingSettings.of(run),
+        seeds=tuple(SeedFiles(*of_seed) for of_seed in by_seed),
+        dataset=str(inputs.dataset),
+        device=device,
+        facts=provenance(snakemake, device=device),
+    )
     if run["processes"] == 1:
         train_run(described)
     else:

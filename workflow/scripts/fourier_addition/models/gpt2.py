@@ -8,8 +8,10 @@ start are computed once, and logits exist for the wanted tokens only. Several mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,8 +26,9 @@ ACTIVATIONS = ("gelu_new", "gelu_pytorch_tanh")
 
 def supported(view: ModelView) -> bool:
     """Whether `GPT2Forward` computes what this model computes."""
-    config = view.model.config
-    return (
+    model: Any = view.model
+    config = model.config
+    return bool(
         view.family == "gpt2"
         and config.activation_function in ACTIVATIONS
         and config.scale_attn_weights
@@ -42,10 +45,18 @@ class GPT2Forward:
     """
 
     def __init__(self, view: ModelView) -> None:
-        config = view.model.config
-        self.layers, self.heads, self.width = config.n_layer, config.n_head, config.n_embd
-        self.epsilon = config.layer_norm_epsilon
-        self.dropouts = (config.embd_pdrop, config.attn_pdrop, config.resid_pdrop)
+        model: Any = view.model
+        config = model.config
+        self.layers: int = config.n_layer
+        self.heads: int = config.n_head
+        self.width: int = config.n_embd
+        self.epsilon: float = config.layer_norm_epsilon
+        self.dropouts: tuple[float, float, float] = (
+            config.embd_pdrop,
+            config.attn_pdrop,
+            config.resid_pdrop,
+        )
+        """Probabilities of dropout after the embedding, on attention weights, on module outputs."""
         self.tied = view.tied
         self.sparse_lookup = False
         """Give the lookup's gradient in its few rows: for a tied table whose gradient is dense anyhow."""
@@ -66,40 +77,25 @@ class GPT2Forward:
         with `shared`. training: apply the dropouts of the configuration.
         """
         embd, attn, resid = self.dropouts if training else (0.0, 0.0, 0.0)
-        *lead, tokens = ids.shape
-        stacked = ids.dim() == 3
-        flat = ids.flatten(-2)
-        places = torch.arange(flat.shape[-1], device=ids.device)
-        if shared is not None:
-            flat, places = flat[shared.first], shared.first
-        x = _lookup(weights["transformer.wte.weight"], flat, self.sparse_lookup)
-        x = x + weights["transformer.wpe.weight"].index_select(-2, places % tokens)
+
+        # h^(0): token and position embedding, one row a token, or one a node where lines share tokens.
+        x = self._embedded(weights, ids, shared)
         x = F.dropout(x, embd, training=embd > 0)
-        last = torch.arange(tokens - 1, ids.shape[-2] * tokens, tokens, device=ids.device)
-        if shared is not None:
-            last = shared.node[:, -1]
+        last = _last_rows(ids, shared)
+
         for layer in range(self.layers):
+            # The attention output. The last block's is wanted at the last token only.
             block = _Block(weights, f"transformer.h.{layer}.", self.epsilon)
-            only = last_only and layer == self.layers - 1
-            normed = block.norm(x, "ln_1")
-            if only:
-                # The last block's attention and MLP are wanted at the last token: one query a line.
-                query, keys = block.halves(normed.index_select(-2, last), normed, "attn.c_attn", self.width)
-            else:
-                query, keys = None, block.linear(normed, "attn.c_attn")
-            if shared is not None:
-                keys = keys.index_select(0, shared.node.flatten())
-            if not only:
-                query, keys = keys.split([self.width, 2 * self.width], dim=-1)
-            mixed = self._attention(query, keys, lead, tokens, attn, only)
-            if only:
-                x = x.index_select(-2, last)
-            elif shared is not None:
-                mixed = mixed.index_select(0, shared.first)
-            x = x + F.dropout(block.linear(mixed, "attn.c_proj"), resid, training=resid > 0)
+            only = last if last_only and layer == self.layers - 1 else None
+            attention = self._attention_output(block, x, ids.shape, shared, only, attn)
+            if only is not None:
+                x = x.index_select(-2, only)
+            x = x + F.dropout(attention, resid, training=resid > 0)
+
+            # The MLP output.
             inner = F.gelu(block.linear(block.norm(x, "ln_2"), "mlp.c_fc"), approximate="tanh")
             x = x + F.dropout(block.linear(inner, "mlp.c_proj"), resid, training=resid > 0)
-        assert x.dim() == 2 + stacked
+
         return _Block(weights, "transformer.", self.epsilon).norm(x, "ln_f")
 
     def logits(
@@ -111,26 +107,75 @@ class GPT2Forward:
             head = head.index_select(-2, rows)
         return hidden @ head.transpose(-1, -2)
 
-    def _attention(
-        self,
-        query: torch.Tensor,
-        keys: torch.Tensor,
-        lead: list[int],
-        tokens: int,
-        dropout: float,
-        only: bool,
+    def _embedded(
+        self, weights: Mapping[str, torch.Tensor], ids: torch.Tensor, shared: SharedPrefixes | None
     ) -> torch.Tensor:
-        lines = 1
-        for size in lead:
-            lines *= size
-        asked = 1 if only else tokens
+        """Sum of token and position embedding, (batch * token, d_model) or (node, d_model)."""
+        flat = ids.flatten(-2)
+        places = torch.arange(flat.shape[-1], device=ids.device)
+        if shared is not None:
+            flat, places = flat[shared.first], shared.first
+        x = _lookup(weights["transformer.wte.weight"], flat, self.sparse_lookup)
+        return x + weights["transformer.wpe.weight"].index_select(-2, places % ids.shape[-1])
+
+    def _attention_output(
+        self,
+        block: _Block,
+        x: torch.Tensor,
+        shape: torch.Size,
+        shared: SharedPrefixes | None,
+        only: torch.Tensor | None,
+        dropout: float,
+    ) -> torch.Tensor:
+        """Attention output of a block, in rows as `x` has them, or at the rows `only` (batch,).
+
+        x: (batch * token, d_model) or (node, d_model). shape: of the token ids.
+        """
+        # Queries, keys and values; where one token a line asks, that token's query alone.
+        normed = block.norm(x, "ln_1")
+        if only is None:
+            joint = block.linear(normed, "attn.c_attn")
+        else:
+            query, joint = block.halves(normed.index_select(-2, only), normed, "attn.c_attn", self.width)
+
+        # Every line attends to tokens of its own, so shared ones are spread over their lines.
+        if shared is not None:
+            joint = joint.index_select(0, shared.node.flatten())
+        if only is None:
+            query, joint = torch.split(joint, [self.width, 2 * self.width], dim=-1)
+        mixed = self._attention(query, joint, shape, dropout, causal=only is None)
+
+        # And back to one row a node.
+        if shared is not None and only is None:
+            mixed = mixed.index_select(0, shared.first)
+        return block.linear(mixed, "attn.c_proj")
+
+    def _attention(
+        self, query: torch.Tensor, keys: torch.Tensor, shape: torch.Size, dropout: float, *, causal: bool
+    ) -> torch.Tensor:
+        """Values mixed by attention, in rows as `query` has them.
+
+        query: (batch * token, d_model) with `causal`, else (batch, d_model), the last token's.
+        keys: (batch * token, 2 * d_model) keys and values. shape: of the token ids.
+        """
+        *lead, tokens = shape
+        lines, asked = math.prod(lead), tokens if causal else 1
         q = query.reshape(lines, asked, self.heads, -1).transpose(1, 2)
         k, v = keys.reshape(lines, tokens, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=not only)
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
         return out.transpose(1, 2).reshape(*lead[:-1], lead[-1] * asked, self.width)
 
 
+def _last_rows(ids: torch.Tensor, shared: SharedPrefixes | None) -> torch.Tensor:
+    """Row of each line's last token, (batch,)."""
+    if shared is not None:
+        return shared.node[:, -1]
+    lines, tokens = ids.shape[-2:]
+    return torch.arange(tokens - 1, lines * tokens, tokens, device=ids.device)
+
+
 def _lookup(table: torch.Tensor, rows: torch.Tensor, sparse: bool) -> torch.Tensor:
+    """Rows of a table (row, d_model), or of each seed's own (seed, row, d_model)."""
     if table.dim() == 3:
         return table[torch.arange(len(table), device=rows.device)[:, None], rows]
     # The compiler knows no sparse gradients.
@@ -139,13 +184,14 @@ def _lookup(table: torch.Tensor, rows: torch.Tensor, sparse: bool) -> torch.Tens
 
 @dataclass(frozen=True)
 class _Block:
-    """Weights under one prefix, one model's or stacked ones."""
+    """The norms and linear maps under one prefix of the weights' names, of one model or of stacked ones."""
 
     weights: Mapping[str, torch.Tensor]
     prefix: str
     epsilon: float
 
     def norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        """LayerNorm, (row, d_model)."""
         gain = self.weights[f"{self.prefix}{name}.weight"]
         bias = self.weights[f"{self.prefix}{name}.bias"]
         if gain.dim() == 1:
@@ -153,29 +199,29 @@ class _Block:
         return torch.addcmul(bias[:, None], F.layer_norm(x, gain.shape[-1:], eps=self.epsilon), gain[:, None])
 
     def linear(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        return _affine(
-            x, self.weights[f"{self.prefix}{name}.weight"], self.weights[f"{self.prefix}{name}.bias"]
-        )
+        """x W + b, (row, d_in) -> (row, d_out)."""
+        weight, bias = self.weights[f"{self.prefix}{name}.weight"], self.weights[f"{self.prefix}{name}.bias"]
+        return _affine(x, weight, bias)
 
     def halves(
         self, x: torch.Tensor, y: torch.Tensor, name: str, width: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first `width` columns applied to x, the others to y."""
+        """The map's first `width` columns applied to x, the others to y."""
         weight = self.weights[f"{self.prefix}{name}.weight"]
         bias = self.weights[f"{self.prefix}{name}.bias"]
         sizes = [width, weight.shape[-1] - width]
-        pairs = zip((x, y), weight.split(sizes, dim=-1), bias.split(sizes, dim=-1), strict=True)
-        first, rest = (_affine(each, w, b) for each, w, b in pairs)
-        return first, rest
+        (w_x, w_y), (b_x, b_y) = torch.split(weight, sizes, dim=-1), torch.split(bias, sizes, dim=-1)
+        return _affine(x, w_x, b_x), _affine(y, w_y, b_y)
 
 
 def _affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """x W + b, of one model or of each seed's own W and b."""
     if weight.dim() == 2:
         return torch.addmm(bias, x, weight)
     return torch.baddbmm(bias[:, None], x, weight)
 
 
-def stack(views: list[ModelView]) -> dict[str, nn.Parameter]:
+def stack(views: Sequence[ModelView]) -> dict[str, nn.Parameter]:
     """Weights of several models of one shape, each with a leading `seed` dimension."""
     named = [dict(view.model.named_parameters()) for view in views]
     return {

@@ -13,6 +13,7 @@ from fourier_addition.pipeline.config_errors import require_known
 from fourier_addition.pipeline.names import known_numbers, prompted, task_of, tau_of
 from fourier_addition.pipeline.paths import slug
 from fourier_addition.tasks import split_sizes
+from fourier_addition.training.arms import ARMS
 
 PROMPTED_ONLY = {"shot_seed": 0, "separator": "\n", "answer_tokens": None}
 """Keys of prompted runs beside `shots`, and what they are where left out."""
@@ -139,6 +140,10 @@ def check_runs(config: Mapping[str, Any]) -> None:
             raise UserError(f"Config key `{where}`: a run's name has no '/' and no '.seed' in it.")
         require_known(run["model"], f"{where}.model", config["models"], "model")
         require_known(run["task"], f"{where}.task", config["tasks"], "task")
+        if "embedding" in run and run["embedding"] not in ARMS:
+            raise UserError(
+                f"Config key `{where}.embedding` must be one of {', '.join(ARMS)}, not {run['embedding']!r}."
+            )
         if "embedding" in run and run["start"] != "scratch":
             raise UserError(
                 f"Config key `{where}.embedding` needs `start: scratch`: it replaces random rows."

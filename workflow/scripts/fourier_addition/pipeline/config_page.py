@@ -10,6 +10,7 @@ from typing import Any
 from fourier_addition.files.whole import replacing
 from fourier_addition.pipeline.config import SCHEMA, schema
 from fourier_addition.tasks import OPERATIONS
+from fourier_addition.training.arms import ARMS
 
 INTRODUCTION = """# Configuration
 
@@ -33,8 +34,13 @@ Threads, memory, partitions and time limits are not configuration: they are in `
 """
 
 
-REGISTERED = {"<name>.operation": tuple(OPERATIONS)}
-"""Keys whose values are the names of records in the code -> these names; the schema does not repeat them."""
+REGISTERED = {
+    "tasks.<name>.operation": {
+        name: f'as in "{operation.templates[0]}"' for name, operation in OPERATIONS.items()
+    },
+    "runs.<name>.embedding": {name: arm.description for name, arm in ARMS.items()},
+}
+"""Keys whose values are records in the code: key -> value -> what it means. The schema repeats none."""
 
 
 def _type(rule: Mapping[str, Any]) -> str:
@@ -64,8 +70,7 @@ def _rows(rules: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str
         # A mapping with described keys of its own is documented by them.
         inner = rule.get("properties") or (rule.get("items") or {}).get("properties")
         default = "-" if inner and rule.get("default") == {} else _default(rule, key in required)
-        kind = _type({"enum": REGISTERED[name]} if name in REGISTERED else rule)
-        yield name, kind, default, rule.get("description", "")
+        yield name, _type(rule), default, rule.get("description", "")
         if rule.get("properties"):
             yield from _rows(rule, f"{name}.")
         elif inner:
@@ -81,7 +86,13 @@ def document() -> str:
         rows = list(_rows(named, "<name>.") if isinstance(named, dict) else _rows(rule, ""))
         if rows:
             parts.append("\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n")
-            parts += [f"| `{n}` | {t} | {d} | {m.replace('|', '/')} |\n" for n, t, d, m in rows]
+        for name, kind, default, meaning in rows:
+            records = REGISTERED.get(f"{key}.{name}")
+            if records is not None:
+                kind = " or ".join(f"`{value}`" for value in records)
+                meaning += " " + "; ".join(f"`{value}`, {what}" for value, what in records.items())
+                meaning = meaning.rstrip(".") + "."
+            parts.append(f"| `{name}` | {kind} | {default} | {meaning.replace('|', '/')} |\n")
     return "".join(parts)
 
 

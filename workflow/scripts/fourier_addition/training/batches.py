@@ -1,4 +1,4 @@
-"""Lines of a task as batches of one length, in an order that a seed and an epoch decide."""
+"""Lines of a task as batches of one length, in an order that the seed and the epoch decide."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def lines_of(view: ModelView, examples: pd.DataFrame, split: str) -> Lines:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's lines, for each of the seeds that train side by side.
+    """The lines of one step, for each of the seeds that train side by side.
 
-    ids: (seed, line, token) token ids. answers: (seed, line) numbers. position: where the answer is
-    read. shared: the tokens to compute, where there is one seed and its lines share prefixes.
+    ids: (seed, line, token) token ids. answers: (seed, line) numbers. position: the token where the
+    answer is read. shared: the tokens to compute, where there is one seed and its lines share prefixes.
     """
 
     ids: torch.Tensor
@@ -47,7 +47,7 @@ class Batch:
 
     @property
     def lines(self) -> int:
-        """Lines a seed."""
+        """How many lines each seed has."""
         return self.ids.shape[1]
 
     def part(self, rows: slice) -> Batch:
@@ -58,15 +58,20 @@ class Batch:
 class LengthBuckets:
     """Lines grouped by length and reading position, on one device: no batch needs padding.
 
-    share: find out which tokens of a batch its lines have in common from their start.
+    share: give each batch the tokens that its lines have in common from their start.
     """
 
     def __init__(self, lines: Lines, device: torch.device, *, share: bool = False) -> None:
         groups: dict[tuple[int, int], list[int]] = {}
-        for index, (ids, position) in enumerate(lines.encoded):
-            groups.setdefault((len(ids), position), []).append(index)
+        for index, line in enumerate(lines.encoded):
+            groups.setdefault((len(line.ids), line.position), []).append(index)
+
+        # For each group ids (line, token), answers (line,) and prefix nodes (line, token).
         self.device = device
-        self.positions, self.ids, self.answers, self.nodes = [], [], [], []
+        self.positions: list[int] = []
+        self.ids: list[torch.Tensor] = []
+        self.answers: list[torch.Tensor] = []
+        self.nodes: list[np.ndarray | None] = []
         for (_, position), members in sorted(groups.items()):
             ids = np.array([lines.encoded[index].ids for index in members])
             self.positions.append(position)
@@ -77,19 +82,20 @@ class LengthBuckets:
     def plan(self, size: int, seeds: Sequence[int], epoch: int) -> list[tuple[int, np.ndarray]]:
         """Batches of one epoch: (group, rows (seed, line)).
 
-        Rows are drawn by (seed, epoch); the turn of the groups by the epoch alone, so that seeds
-        that train side by side always have lines of one length.
+        The seed and the epoch decide the rows. The epoch alone decides the turn of the groups, so that
+        seeds that train side by side always have lines of one length.
         """
         orders = [np.random.default_rng((seed, epoch)) for seed in seeds]
-        batches = []
+        batches: list[tuple[int, np.ndarray]] = []
         for group, ids in enumerate(self.ids):
             rows = np.stack([order.permutation(len(ids)) for order in orders])
             batches += [(group, rows[:, start : start + size]) for start in range(0, len(ids), size)]
+
         turns = np.random.default_rng((epoch,)).permutation(len(batches))
         return [batches[turn] for turn in turns]
 
     def in_order(self, size: int) -> Iterator[Batch]:
-        """Batches of all lines as they stand, for evaluation; one seed."""
+        """Batches of all lines in the order of each group, for evaluation; one seed."""
         for group, ids in enumerate(self.ids):
             for start in range(0, len(ids), size):
                 yield self.batch(group, np.arange(start, min(start + size, len(ids)))[None])
@@ -97,9 +103,9 @@ class LengthBuckets:
     def batch(self, group: int, rows: np.ndarray) -> Batch:
         """The lines (seed, line) of one group."""
         index = torch.from_numpy(rows).to(self.device)
-        shared = None
-        if self.nodes[group] is not None and len(rows) == 1:
-            shared = shared_prefixes(self.nodes[group][rows[0]], self.device)
+        shared, nodes = None, self.nodes[group]
+        if nodes is not None and len(rows) == 1:
+            shared = shared_prefixes(nodes[rows[0]], self.device)
         return Batch(self.ids[group][index], self.answers[group][index], self.positions[group], shared)
 
     def steps(self, size: int) -> int:

@@ -1,4 +1,4 @@
-"""What a training loop trains: losses and answers' logits of one model, or of several seeds at once."""
+"""Losses and logits of what a training loop trains: one model, or several seeds as one stacked model."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from fourier_addition.models.gpt2 import GPT2Forward, stack, supported
 from fourier_addition.training.batches import Batch
 from fourier_addition.training.used_rows import UsedRows
 
-LOSSES_ON = ("answer", "line")
-LOSSES_OVER = ("numbers", "vocabulary")
-
 
 class Learner(nn.Module):
     """Losses (seed,) of a batch as a module; subclasses run the models.
 
-    loss_on, loss_over: see `TrainingSettings`. number_ids: (number,) token ids of 0..p-1.
-    used: (row,) ids of the tokens in the data, to train on their rows alone; None for all rows.
+    views: one model a seed. number_ids: (number,) token ids of 0..p-1. loss_on, loss_over: see
+    `TrainingSettings`. used: (row,) ids of the tokens in the data, to train on the rows of these
+    tokens alone; None for all rows. Raises UserError for a loss that a masked model does not have.
     """
 
     shares_prefixes = False
+    """Whether tokens that lines of a batch share are computed once."""
 
     def __init__(
         self,
@@ -34,7 +33,7 @@ class Learner(nn.Module):
         number_ids: np.ndarray,
         loss_on: str,
         loss_over: str,
-        used: np.ndarray | None,
+        used: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.views, self.loss_on, self.loss_over = list(views), loss_on, loss_over
@@ -42,19 +41,25 @@ class Learner(nn.Module):
             raise UserError(
                 "A loss on the whole line needs a causal model; masked models predict the answer."
             )
-        ids = torch.as_tensor(number_ids, dtype=torch.long, device=views[0].device)
+
+        # Without the rows that no line uses, a token's row is no longer its id.
         self.compact = [] if used is None else [UsedRows(view, used) for view in views]
         self.lookup = self.compact[0].lookup if self.compact else None
-        self.number_ids = ids
-        self.number_rows = self.rows(ids)
+        self.number_ids = torch.as_tensor(number_ids, dtype=torch.long, device=views[0].device)
+        self.number_rows = self.rows(self.number_ids)
 
     @property
     def seeds(self) -> int:
         """How many models train side by side."""
         return len(self.views)
 
+    @property
+    def stacked(self) -> bool:
+        """Whether the weights have a leading `seed` dimension."""
+        return self.seeds > 1
+
     def rows(self, ids: torch.Tensor) -> torch.Tensor:
-        """Rows of the embedding that token ids have."""
+        """Rows of the embedding that token ids have, of any shape."""
         return ids if self.lookup is None else self.lookup[ids]
 
     def forward(self, batch: Batch) -> torch.Tensor:
@@ -67,29 +72,41 @@ class Learner(nn.Module):
         return _cross_entropy(logits, target)
 
     def logits(self, batch: Batch, rows: torch.Tensor | None) -> torch.Tensor:
-        """Logits (seed, line, row) at the reading position, of some rows or of the whole vocabulary."""
+        """Logits (seed, line, row) at the reading position.
+
+        rows: (row,) rows of the unembedding; None for the whole vocabulary.
+        """
         raise NotImplementedError
 
     def line_losses(self, batch: Batch) -> torch.Tensor:
-        """Mean cross-entropy of every token of the lines, their answers last, (seed,)."""
+        """Mean cross-entropy of every token of the lines, their answers last, (seed,) in nats."""
         raise NotImplementedError
 
     def targets(self, batch: Batch) -> torch.Tensor:
-        """The token that follows each token of the prompts, (seed, line, token)."""
+        """Id of the token that follows each token of the prompts, (seed, line, token)."""
         return torch.cat([batch.ids[..., 1:], self.number_ids[batch.answers][..., None]], dim=-1)
 
     def finish(self) -> None:
-        """Leave the trained weights in the views."""
+        """Leave the trained weights in the views, in evaluation mode."""
         for compact in self.compact:
             compact.restore()
+        for view in self.views:
+            view.model.eval()
 
 
 class HuggingFaceLearner(Learner):
-    """One model of any family, through its own forward pass."""
+    """One model of any family, through its own forward pass. Raises UserError for several seeds."""
 
-    def __init__(self, views: Sequence[ModelView], *rest: object) -> None:
-        super().__init__(views, *rest)
-        if len(views) > 1:
+    def __init__(
+        self,
+        views: Sequence[ModelView],
+        number_ids: np.ndarray,
+        loss_on: str,
+        loss_over: str,
+        used: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(views, number_ids, loss_on, loss_over, used)
+        if self.stacked:
             raise UserError(
                 f"`stack_seeds` trains models of the family gpt2, not of {views[0].family}: leave it out."
             )
@@ -108,18 +125,28 @@ class HuggingFaceLearner(Learner):
 
 
 class GPT2Learner(Learner):
-    """GPT-2 models of one shape, one or several seeds stacked."""
+    """GPT-2 models of one shape: one, or several seeds stacked."""
 
-    def __init__(self, views: Sequence[ModelView], *rest: object) -> None:
-        super().__init__(views, *rest)
+    def __init__(
+        self,
+        views: Sequence[ModelView],
+        number_ids: np.ndarray,
+        loss_on: str,
+        loss_over: str,
+        used: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(views, number_ids, loss_on, loss_over, used)
         self.pass_ = GPT2Forward(views[0])
         self.pass_.sparse_lookup = (
             self.pass_.tied and not self.compact and views[0].embedding_parameter().requires_grad
         )
-        self.stacked = len(views) > 1
+
+        # Dropout draws for every token anew, so tokens that lines share would differ.
         self.shares_prefixes = (
             not self.stacked and not any(self.pass_.dropouts) and views[0].device.type == "cpu"
         )
+
+        # The parameters that train are the model's own, or stacked copies of the models'.
         if self.stacked:
             # A module's parameters may have no dot in their names.
             self.stack = nn.ParameterDict(
@@ -135,6 +162,7 @@ class GPT2Learner(Learner):
         return dict(self.model.named_parameters())
 
     def _hidden(self, batch: Batch, weights: Mapping[str, torch.Tensor], last_only: bool) -> torch.Tensor:
+        """States after the final norm; see `GPT2Forward.hidden`."""
         ids = self.rows(batch.ids if self.stacked else batch.ids[0])
         return self.pass_.hidden(
             weights, ids, last_only=last_only, shared=batch.shared, training=self.training
@@ -151,6 +179,7 @@ class GPT2Learner(Learner):
         target = self.targets(batch).flatten(1)
         if batch.shared is None:
             return _cross_entropy(logits if self.stacked else logits[None], target)
+
         # One row of logits for all tokens that share it; each has its own next token.
         node = batch.shared.node.flatten()
         logits = logits.float()
@@ -158,6 +187,7 @@ class GPT2Learner(Learner):
 
     @torch.no_grad()
     def finish(self) -> None:
+        """Leave the trained weights in the views, in evaluation mode."""
         if self.stacked:
             for seed, view in enumerate(self.views):
                 for name, weight in view.model.named_parameters():

@@ -1,14 +1,14 @@
 """Generated number text for pre-training a small model: counting, order, digits; never a sum.
 
-It stands in for what a model meets of numbers in ordinary base-10 text. Whether its embedding
-then carries Fourier features is for the spectrum to say.
+The text stands in for what a model meets of numbers in ordinary base-10 text. Whether the embedding
+of a model that learned the text carries Fourier features is for the spectrum to say.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[BOS]")
 Sentence = Callable[[np.random.Generator, int, Sequence[int]], str]
+"""(generator, numbers, steps of counting) -> a sentence about some of the numbers 0..numbers-1."""
 
 
 def counting(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
@@ -56,7 +57,7 @@ def tens(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> 
 
 
 def _alike(generator: np.random.Generator, numbers: int, key: Callable[[int], int]) -> tuple[str, int]:
-    """Six numbers at most that share a key, in no order, and the key."""
+    """At most six numbers that have the same key, in random order, and the key."""
     shared = key(int(generator.integers(numbers)))
     members = [n for n in range(numbers) if key(n) == shared]
     return " ".join(map(str, generator.permutation(members)[:6])), shared
@@ -90,6 +91,7 @@ SENTENCES: dict[str, Sentence] = {
     "same-tens": same_tens,
     "same-parity": same_parity,
 }
+"""Kind of sentence, as `mixture` of a pre-training names it -> what writes one."""
 
 
 def corpus(
@@ -107,13 +109,14 @@ def corpus(
     weights = np.asarray(list(mixture.values()), float)
     if not len(weights) or weights.sum() <= 0 or weights.min() < 0:
         raise UserError("A pre-training mixture needs weights of 0 or more, not all of them 0.")
+
     generator = np.random.default_rng(seed)
     kinds = generator.choice(list(mixture), size=sentences, p=weights / weights.sum())
     return (SENTENCES[kind](generator, numbers, steps) for kind in kinds)
 
 
 def numeral_tokenizer(numbers: int) -> PreTrainedTokenizerFast:
-    """A word-level tokenizer: 0..numbers-1 one token each, every word of the tasks and of the corpus.
+    """A word-level tokenizer: one token for each of 0..numbers-1 and for every word of tasks and corpus.
 
     White space only separates, so `bare` and `space` answers are the same token.
     """
@@ -122,6 +125,8 @@ def numeral_tokenizer(numbers: int) -> PreTrainedTokenizerFast:
 
     # Punctuation is parted from digits, not from words: `Answer:` is one token, and lines are short.
     splitter = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Digits(False)])
+
+    # Every word that a task's template or a sentence of the corpus can hold.
     samples = [
         template.replace("{a}", " ").replace("{b}", " ") + CUES[operation]
         for operation, templates in TEMPLATES.items()
@@ -130,13 +135,16 @@ def numeral_tokenizer(numbers: int) -> PreTrainedTokenizerFast:
     generator = np.random.default_rng(0)
     samples += [make(generator, 1000, (1,)) for make in SENTENCES.values() for _ in range(20)]
     words = sorted({word for text in samples for word, _ in splitter.pre_tokenize_str(text)})
+
     vocabulary = [*SPECIAL_TOKENS, *map(str, range(numbers)), *(w for w in words if not w.isdigit())]
     model = models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="[UNK]")
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = splitter
-    return PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    wrapped: PreTrainedTokenizerFast = fast(
         tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", bos_token="[BOS]"
     )
+    return wrapped
 
 
 def packed(
@@ -144,7 +152,8 @@ def packed(
 ) -> np.ndarray:
     """Token ids of the texts, one after the other, cut into lines of `length`: (line, token) int64.
 
-    lines: how many at most; no more texts than these need are taken, `at_once` at a time.
+    lines: how many lines at most. at_once: texts that are tokenized together; no more texts are read
+    than the lines need.
     """
     stream: list[int] = []
     remaining = iter(texts)

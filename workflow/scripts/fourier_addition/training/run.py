@@ -1,160 +1,152 @@
-"""One training job: a run's seeds from their start to their checkpoints, in one process or several.
-
-Several processes (`processes`, each with its own GPU) are started by PyTorch's own launcher on this
-module, and talk through Accelerate; they compute parts of every batch.
-"""
+"""One training job: a run's seeds from their start to their checkpoints."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import logging
 import os
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import sha256_file, write_manifest
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import replacing, write_json
+from fourier_addition.models import ModelView
 from fourier_addition.models.quiet import quiet
-from fourier_addition.training.batches import lines_of
-from fourier_addition.training.loop import TrainingSettings, evaluate, fit
-from fourier_addition.training.start import start_model
+from fourier_addition.training.batches import Lines, lines_of
+from fourier_addition.training.evaluation import evaluate
+from fourier_addition.training.loop import fit
+from fourier_addition.training.settings import TrainingSettings
+from fourier_addition.training.start import Start, start_model
 
 logger = logging.getLogger(__name__)
 
-
-def settings_of(run: Mapping[str, Any]) -> TrainingSettings:
-    """The settings among a run's configuration keys."""
-    names = {field.name for field in fields(TrainingSettings)}
-    chosen = {key: tuple(value) if key == "betas" else value for key, value in run.items() if key in names}
-    return TrainingSettings(**chosen)
+SPLITS = ("train", "validation", "test")
 
 
-def train_run(job: Mapping[str, Any]) -> None:
-    """Train every seed of a job and write what it leaves.
+@dataclass(frozen=True)
+class SeedFiles:
+    """One seed of a run and the paths that its training writes.
 
-    job: model, donor (directories), run (its configuration), names and seeds (of the instances),
-    answer, numbers (form and p of the number space), dataset (Parquet file), device, facts
-    (provenance), and for each seed a directory, a history, an accuracy, and a manifest to write.
+    name: the run's with its seed, as the history has it. checkpoint: directory of the weights.
+    manifest: JSON file that describes the checkpoint. history: Parquet file, one row an evaluation.
+    accuracy: JSON file, split -> what `evaluate` found after training.
+    """
+
+    name: str
+    seed: int
+    checkpoint: str
+    manifest: str
+    history: str
+    accuracy: str
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a job trains, from what, and what it writes.
+
+    start: what the weights start from. settings: how they train. seeds: the seeds that train side by
+    side, one or several. dataset: Parquet file with the columns prompt, answer, split.
+    device: `cpu` or `cuda`, or one GPU (`cuda:1`). facts: the provenance that the manifests hold;
+    its params, inputs and device tell whether a saved state is of this job.
+    """
+
+    start: Start
+    settings: TrainingSettings
+    seeds: tuple[SeedFiles, ...]
+    dataset: str
+    device: str
+    facts: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """The job as text, for another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainingJob:
+        """The job that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(
+            start=Start(**fields.pop("start")),
+            settings=TrainingSettings.of(fields.pop("settings")),
+            seeds=tuple(SeedFiles(**each) for each in fields.pop("seeds")),
+            **fields,
+        )
+
+    @property
+    def state_file(self) -> Path:
+        """Where the job keeps its state until it is done."""
+        return Path(self.seeds[0].history).with_suffix(".state")
+
+
+def train_run(job: TrainingJob) -> None:
+    """Train every seed of a job and write what each leaves.
+
     Raises UserError as `start_model` and `fit` do.
     """
-    run, seeds = job["run"], job["seeds"]
-    main = int(os.environ.get("RANK", "0")) == 0
-    starts = [
-        start_model(
-            job["model"],
-            start=run["start"],
-            embedding=run.get("embedding"),
-            donor=job["donor"],
-            frozen=run["frozen_embedding"],
-            tied=run.get("tied_embedding"),
-            dropout=run.get("dropout"),
-            form=job["answer"],
-            numbers=job["numbers"],
-            seed=seed,
-            device=job["device"],
-        )
-        for seed in seeds
-    ]
-    views, ids = [view for view, _ in starts], starts[0][1].ids
-    examples = pd.read_parquet(job["dataset"])
-    lines = {split: lines_of(views[0], examples, split) for split in ("train", "validation", "test")}
+    # Every seed from a start of its own; the lines are the same for all.
+    views, number_ids = start_seeds(job)
+    examples = pd.read_parquet(job.dataset)
+    lines = {split: lines_of(views[0], examples, split) for split in SPLITS}
 
-    def report(seed: int, row: dict[str, float]) -> None:
-        logger.info(
-            "seed %d, epoch %d: train loss %.4f, validation loss %.4f, exact %.4f, within 2 %.4f, "
-            "within 10 %.4f",
-            *(seed, row["epoch"], row["train_loss"], row["validation_loss"]),
-            *(row["accuracy"], row["within_2"], row["within_10"]),
-        )
-
-    state = Path(job["histories"][0]).with_suffix(".state")
+    # Of several processes that train together, the first one reports and writes.
+    first = int(os.environ.get("RANK", "0")) == 0
     histories = fit(
         views,
         lines["train"],
         lines["validation"],
-        ids,
-        settings_of(run),
-        seeds=seeds,
-        state_file=state,
-        identity={key: job["facts"][key] for key in ("params", "inputs", "device")},
-        on_epoch=report if main else lambda seed, row: None,
+        number_ids,
+        job.settings,
+        seeds=[each.seed for each in job.seeds],
+        state_file=job.state_file,
+        identity={key: job.facts[key] for key in ("params", "inputs", "device")},
+        on_epoch=_report if first else lambda seed, row: None,
     )
-    if not main:
+    if not first:
         return
-    for index, (view, seed, name) in enumerate(zip(views, seeds, job["names"], strict=True)):
-        accuracy = {split: evaluate(view, lines[split], ids) for split in ("validation", "test")}
-        logger.info("seed %d, test: %s", seed, accuracy["test"])
-        write_parquet(histories[index].assign(run=name, seed=seed), job["histories"][index])
-        write_json(accuracy, job["accuracies"][index])
-        directory = job["directories"][index]
-        with replacing(directory) as temporary, quiet():
-            view.save(temporary)
-        weights = sha256_file(Path(directory) / "model.safetensors")
-        facts = {**job["facts"], "weights_sha256": weights, "seed": seed}
-        write_manifest(job["manifests"][index], directory, provenance=facts)
-    state.unlink(missing_ok=True)
+
+    # The state goes last: a job that is killed while it writes goes on from its last state.
+    for view, files, history in zip(views, job.seeds, histories, strict=True):
+        write_seed(files, view, history, lines, number_ids, job.facts)
+    job.state_file.unlink(missing_ok=True)
 
 
-def _end_with_the_job() -> None:
-    """Ask the kernel to end this process, and it its workers, when the job is killed (Linux only)."""
-    with contextlib.suppress(OSError, AttributeError):
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+def start_seeds(job: TrainingJob) -> tuple[list[ModelView], np.ndarray]:
+    """The model of each seed before training, and the token ids of the numbers, (number,)."""
+    starts = [start_model(job.start, seed=files.seed, device=job.device) for files in job.seeds]
+    return [view for view, _ in starts], starts[0][1].ids
 
 
-def launch(job: Mapping[str, Any], processes: int) -> None:
-    """Run a job in several processes. Raises UserError with the sentence of one that failed."""
-    with tempfile.TemporaryDirectory() as folder:
-        described = Path(folder) / "job.json"
-        described.write_text(json.dumps(job))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += [f"--nproc-per-node={processes}", "-m", "fourier_addition.training.run", str(described)]
-        package = str(Path(__file__).resolve().parents[2])
-        paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-        with subprocess.Popen(
-            command,
-            env={**os.environ, "PYTHONPATH": paths},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=_end_with_the_job,
-        ) as running:
-            for line in running.stdout:
-                logger.info("%s", line.rstrip())
-        if running.returncode:
-            sentences = sorted(Path(folder).glob("sentence-*"))
-            raise UserError(
-                sentences[0].read_text()
-                if sentences
-                else f"One of {processes} training processes failed; the log has its last words."
-            )
+def write_seed(
+    files: SeedFiles,
+    view: ModelView,
+    history: pd.DataFrame,
+    lines: Mapping[str, Lines],
+    number_ids: np.ndarray,
+    facts: Mapping[str, Any],
+) -> None:
+    """Write what one seed leaves: history, accuracy by split, checkpoint and its manifest."""
+    accuracy = {split: evaluate(view, lines[split], number_ids) for split in ("validation", "test")}
+    logger.info("seed %d, test: %s", files.seed, accuracy["test"])
+    write_parquet(history.assign(run=files.name, seed=files.seed), files.history)
+    write_json(accuracy, files.accuracy)
+
+    # The manifest goes last: where it stands, the checkpoint is whole.
+    with replacing(files.checkpoint) as temporary, quiet():
+        view.save(temporary)
+    weights = sha256_file(Path(files.checkpoint) / "model.safetensors")
+    provenance = {**facts, "weights_sha256": weights, "seed": files.seed}
+    write_manifest(files.manifest, files.checkpoint, provenance=provenance)
 
 
-def main(described: str) -> None:
-    """One of several processes."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    job = json.loads(Path(described).read_text())
-    rank = os.environ["RANK"]
-    if job["device"] == "cuda":
-        job["device"] = f"cuda:{os.environ['LOCAL_RANK']}"
-    try:
-        train_run(job)
-    except UserError as error:
-        Path(described).with_name(f"sentence-{rank}").write_text(str(error))
-        raise SystemExit(1) from None
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+def _report(seed: int, row: Mapping[str, float]) -> None:
+    logger.info(
+        "seed %d, epoch %d: train loss %.4f, validation loss %.4f, exact %.4f, within 2 %.4f, within 10 %.4f",
+        *(seed, row["epoch"], row["train_loss"], row["validation_loss"]),
+        *(row["accuracy"], row["within_2"], row["within_10"]),
+    )

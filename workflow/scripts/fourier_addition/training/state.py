@@ -1,4 +1,4 @@
-"""The state of a training run on disk: written whole, read back only by the same run."""
+"""The state of a training run on disk: written in one piece, read back by the same run only."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from fourier_addition.files.whole import replacing
 
 
 class Resumable:
-    """Weights, optimizer, generators and progress of a run, to go on from to the same last bit.
+    """Saves weights, optimizer, generators and progress, so that a killed run ends with the same bits.
 
-    path: file of the state; None keeps none. identity: what makes this run the same run (settings,
+    path: file of the state; None keeps none. identity: what makes two runs the same run (settings,
     data, start, code); a state with another identity is not used. every: seconds between saves.
     """
 
@@ -32,24 +32,27 @@ class Resumable:
         if self.path is None or not self.path.exists():
             return None
         try:
-            state = torch.load(self.path, weights_only=True)
+            state: dict[str, Any] = torch.load(self.path, weights_only=True)
         except Exception:  # a truncated or foreign file is no state; training starts afresh
             return None
         if state.get("identity") != self.identity:
             return None
+
+        # Dropout goes on from where its generator stood.
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["generator"])
         if torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda_generators"])
-        return state["progress"]
+        progress: dict[str, Any] = state["progress"]
+        return progress
 
     def due(self) -> bool:
         """Whether it is time to save."""
         return self.path is not None and time.monotonic() - self.last >= self.every
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, **progress: Any) -> None:
-        """Replace the saved state."""
+        """Replace the saved state. progress: plain values and tensors, which `load` gives back."""
         if self.path is None:
             return
         state = {

@@ -1,11 +1,13 @@
 """Training on the rows of the embedding that the data uses.
 
 With the loss over number tokens, no weight decay and AdamW, a token that no line holds gets no
-gradient and no step: leaving its row out of the arithmetic and putting it back gives the same
+gradient and no step. To leave the token's row out of the arithmetic and to put it back gives the same
 weights. A vocabulary of tens of thousands of rows shrinks to some hundreds.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,25 +24,31 @@ class UsedRows:
     """
 
     def __init__(self, view: ModelView, tokens: np.ndarray) -> None:
-        self.view = view
+        # Each kept token's new row.
         self.tokens = torch.as_tensor(tokens, dtype=torch.long, device=view.device)
         self.lookup = torch.full((view.vocab_size,), len(tokens), device=view.device)
         self.lookup[self.tokens] = torch.arange(len(tokens), device=view.device)
-        source, head = view.model.get_input_embeddings(), view.model.get_output_embeddings()
+
+        # The padding token is no row of its own any more.
+        model: Any = view.model
+        self._source, head = model.get_input_embeddings(), model.get_output_embeddings()
+        self._padding = self._source.padding_idx
+        self._source.padding_idx = None
+
+        # The arrays that shrink, and what they were. A tied unembedding stays the embedding.
         self._kept: list[tuple[nn.Module, str, nn.Parameter]] = []
-        self._padding = source.padding_idx
-        source.padding_idx = None
         tied = view.tied
-        self._replace(source, "weight")
+        self._shrink(self._source, "weight")
         if tied:
             self._kept.append((head, "weight", head.weight))
-            head.weight = source.weight
+            head.weight = self._source.weight
         else:
-            self._replace(head, "weight")
+            self._shrink(head, "weight")
         if head.bias is not None:
-            self._replace(head, "bias")
+            self._shrink(head, "bias")
 
-    def _replace(self, module: nn.Module, name: str) -> None:
+    def _shrink(self, module: nn.Module, name: str) -> None:
+        """Keep an array aside and leave only the rows of the kept tokens in the module."""
         whole = getattr(module, name)
         self._kept.append((module, name, whole))
         setattr(module, name, nn.Parameter(whole.detach()[self.tokens].clone(), whole.requires_grad))
@@ -51,5 +59,5 @@ class UsedRows:
             for module, name, whole in self._kept:
                 whole[self.tokens] = getattr(module, name).detach()
                 setattr(module, name, whole)
-        self.view.model.get_input_embeddings().padding_idx = self._padding
+        self._source.padding_idx = self._padding
         self._kept = []

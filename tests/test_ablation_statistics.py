@@ -26,7 +26,7 @@ from fourier_addition.ablation.statistics import (
 from fourier_addition.ablation.table1 import COLUMNS, table1_cells
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
-from fourier_addition.tables import write_table
+from fourier_addition.tables import TableCells, write_table
 from tiny import number_ids, tiny_model
 
 SETTINGS = {"seed": 0, "resamples": 500}
@@ -121,7 +121,7 @@ class TestTable1:
         headings, rows = table1_cells(table)
         for suffix in ("csv", "md", "tex"):
             path = tmp_path / f"table1.{suffix}"
-            write_table(table, path, headings=headings, rows=rows, text_columns=2)
+            write_table(TableCells(table, headings, rows, text_columns=2), path)
         back = pd.read_csv(tmp_path / "table1.csv", keep_default_na=False, na_values=[""])
         pd.testing.assert_frame_equal(back, table, check_dtype=False)
         lines = (tmp_path / "table1.md").read_text().splitlines()
@@ -131,7 +131,7 @@ class TestTable1:
         latex = (tmp_path / "table1.tex").read_text()
         assert latex.count("&") == 3 * 6 and latex.count(r"\\") == 3
         with pytest.raises(UserError, match=r"\.csv, \.md or \.tex"):
-            write_table(table, tmp_path / "table1.xlsx", headings=headings, rows=rows, text_columns=2)
+            write_table(TableCells(table, headings, rows, text_columns=2), tmp_path / "table1.xlsx")
 
 
 class TestErrors:

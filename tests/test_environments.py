@@ -41,7 +41,7 @@ def rule_environments() -> list[tuple[str, str]]:
         for rule in re.split(r"^\s*rule\b", file.read_text(), flags=re.M)[1:]:
             environment = re.search(r"conda:\s*\"(.*?)\"", rule).group(1)
             script = re.search(r"script:\s*(?:#.*\s*)*\"(.*?)\"", rule).group(1)
-            for family in sorted(set(FAMILIES.values())) if "{" in script else [""]:
+            for family in FAMILIES if "{" in script else [""]:
                 name = script.replace("{params.family}", family)
                 found.append((Path(name).name, Path(environment).name))
     return found

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
-
-from fourier_addition.files.manifests import read_json
 
 
 def wilson_interval(share: float, examples: int, level: float = 0.95) -> tuple[float, float]:
@@ -19,16 +16,6 @@ def wilson_interval(share: float, examples: int, level: float = 0.95) -> tuple[f
     centre = (share + z**2 / (2 * examples)) / (1 + z**2 / examples)
     half = z / (1 + z**2 / examples) * np.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))
-
-
-def accuracies_of(paths: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
-    """What runs wrote as `accuracy.json`, by run and seed."""
-    return {_instance(path): read_json(path) for path in paths}
-
-
-def _instance(path: str) -> tuple[str, int]:
-    run, seed = re.search(r"runs/(.+)\.seed(\d+)/", str(path)).groups()
-    return run, int(seed)
 
 
 def accuracy_table(results: Mapping[tuple[str, int], Mapping[str, Any]]) -> pd.DataFrame:

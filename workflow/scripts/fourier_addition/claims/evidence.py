@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from fourier_addition.analysis.accuracy import accuracies_of, epochs_to, wilson_interval
+from fourier_addition.analysis.accuracy import epochs_to, wilson_interval
 from fourier_addition.claims.verdict import Measured
 from fourier_addition.files.manifests import read_json
 
@@ -18,7 +18,7 @@ from fourier_addition.files.manifests import read_json
 class Evidence:
     """Results of the runs that a table of claims names.
 
-    files: `{role}_{what}` -> paths (`roles.claim_files`). runs: role -> names. labels: name -> words.
+    files: `{role}_{what}` -> paths (`claim_inputs.claim_files`). runs: role -> names. labels: name -> words.
     settings: the configuration's `claims`, and beside them `unharmed` and `harmed` of its ablations,
     `lens_norm`, `null_level` and `seed` of its analysis, and `tau` of the fine-tuned run.
     """
@@ -46,7 +46,7 @@ class Evidence:
 
     def tests(self, role: str) -> list[dict[str, Any]]:
         """Test accuracies of a role's run: examples, accuracy, within_2, within_10 for each seed."""
-        return [found["test"] for found in accuracies_of(self.files[f"{role}_accuracy"]).values()]
+        return [read_json(path)["test"] for path in dict.fromkeys(self.files[f"{role}_accuracy"])]
 
     def histories(self, role: str) -> list[pd.DataFrame]:
         """Validation accuracy by epoch, for each seed."""

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fourier_addition.errors import UserError
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require
 from fourier_addition.plots.facts import check_facts, write_facts
 
 COLUMNS = ("label", "error", "count")
@@ -36,7 +37,7 @@ def draw_errors(
     if not len(inside):
         write_facts(ax, facts, clear=False)
         reason = f"no error within ±{limit}" if len(counts) else "every prediction is right"
-        theme.empty(ax, reason if len(table) else "no prediction to show")
+        frame.empty(ax, reason if len(table) else "no prediction to show")
         return inside.assign(highlighted=pd.Series(dtype=bool))
     multiple = inside["error"] % highlight == 0 if highlight else pd.Series(False, index=inside.index)
     shown = inside.assign(highlighted=multiple)
@@ -54,9 +55,9 @@ def draw_errors(
     ax.set_yscale(scale)
     ax.set_xlim(-reach - 0.5, reach + 0.5)
     ax.set_ylim(baseline, shown["count"].max() * (1.05 if scale == "linear" else 1.5))
-    theme.ticks(ax.xaxis, 7, whole=True)
+    frame.ticks(ax.xaxis, 7, whole=True)
     if scale == "linear":
-        theme.ticks(ax.yaxis, 5, whole=True)
+        frame.ticks(ax.yaxis, 5, whole=True)
     write_facts(ax, facts, extra=[f"{beyond} beyond ±{limit}"] if beyond else [])
     return shown
 
@@ -86,13 +87,13 @@ def plot_errors(
     """
     if scale not in SCALES:
         raise UserError(f"scale '{scale}' is not known; it is one of {', '.join(SCALES)}.")
-    theme.require(table, COLUMNS, "the errors")
+    require(table, COLUMNS, "the errors")
     if not np.equal(np.mod(table["error"], 1), 0).all():
         raise UserError("Column error of the table for the errors must hold whole numbers.")
     facts = check_facts(facts, "the facts about errors")
     labels = list(dict.fromkeys([*table["label"], *facts["label"]])) or [""]
     columns = min(2, len(labels))
-    figure, axes = theme.panels(-(-len(labels) // columns), columns, height=2.2)
+    figure, axes = frame.panels(-(-len(labels) // columns), columns, height=2.2)
     parts = []
     for letter, ax, label in zip("abcdefghijklmnop", axes.flat, labels, strict=False):
         ax.set_title((names or {}).get(label, label))
@@ -106,7 +107,7 @@ def plot_errors(
         ax.remove()
     if any(bars["highlighted"].eq(True).any() for _, bars in parts if "highlighted" in bars):
         shades = ((theme.BLUE, f"multiples of {highlight}"), (theme.FAINT, "other errors"))
-        theme.legend_below(figure, [Patch(color=colour, label=name) for colour, name in shades])
-    theme.finish(figure, title=title, note=note)
-    drawn = theme.drawn(parts)
+        frame.legend_below(figure, [Patch(color=colour, label=name) for colour, name in shades])
+    frame.finish(figure, title=title, note=note)
+    drawn = frame.drawn(parts)
     return figure, drawn[["panel", "label", *[c for c in drawn.columns if c not in ("panel", "label")]]]

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require, require_unique
 from fourier_addition.plots.panels import last_layers, window_rows
 
 COLUMNS = ("module", "layer", "number", "logit")
@@ -27,7 +28,7 @@ def _number_ticks(answer: int, low: int, high: int) -> list[int]:
 def draw_heatmap(ax: Axes, table: pd.DataFrame, *, answer: int, limit: float) -> AxesImage | None:
     """Draw one module's logits into one panel, white at 0 and darkest at +-limit."""
     if not len(table):
-        theme.empty(ax, "no layer to show")
+        frame.empty(ax, "no layer to show")
         return None
     # Every layer and number between the first and last has a cell; those without a value are grey.
     layers = np.arange(table["layer"].min(), table["layer"].max() + 1)
@@ -48,7 +49,7 @@ def draw_heatmap(ax: Axes, table: pd.DataFrame, *, answer: int, limit: float) ->
     for tick in ax.get_yticklabels():
         tick.set_fontweight("bold" if tick.get_text() == str(answer) else "normal")
     ax.set(xlabel="layer", ylabel="number")
-    theme.ticks(ax.xaxis, 8, whole=True)
+    frame.ticks(ax.xaxis, 8, whole=True)
     ax.spines[["top", "right"]].set_visible(True)
     return image
 
@@ -65,8 +66,8 @@ def draw_heatmaps(
     modules: Sequence[str],
 ) -> list[pd.DataFrame]:
     """Draw one panel a module with colourbars; see `plot_logit_heatmaps`. Returns what each draws."""
-    theme.require(table, COLUMNS, "the logit heatmaps")
-    theme.require_unique(table, ("module", "layer", "number"), "the logit heatmaps")
+    require(table, COLUMNS, "the logit heatmaps")
+    require_unique(table, ("module", "layer", "number"), "the logit heatmaps")
     own = window_rows(table[list(COLUMNS)], answer=answer, window=window)
     own = last_layers(own[own["module"].isin(modules)], layers)
     parts = []
@@ -106,7 +107,7 @@ def plot_logit_heatmaps(
     Returns the figure and the drawn table: panel, module, layer, number, logit, answer.
     Raises UserError when a column is missing.
     """
-    figure, axes = theme.panels(1, len(modules), height=2.5)
+    figure, axes = frame.panels(1, len(modules), height=2.5)
     parts = draw_heatmaps(
         figure,
         list(axes[0]),
@@ -117,5 +118,5 @@ def plot_logit_heatmaps(
         shared_scale=shared_scale,
         modules=modules,
     )
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(zip("abcdefgh", parts, strict=False))
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(zip("abcdefgh", parts, strict=False))

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
 
 _GAP = 2.5
 """Pixels at the figure's own resolution (100 dpi) between a label and what is below it."""
@@ -38,9 +38,9 @@ def _inside(points: np.ndarray, left: float, low: float, width: float, height: f
 
 
 def _settle(
-    anchors: np.ndarray, sizes: list[tuple[float, float]], curve: np.ndarray, frame: Bbox
+    anchors: np.ndarray, sizes: list[tuple[float, float]], curve: np.ndarray, panel: Bbox
 ) -> list[Bbox] | None:
-    """Boxes above their anchors, above the curve and clear of one another; None if the frame is too low.
+    """Boxes above their anchors, above the curve and clear of one another; None if the panel is too low.
 
     anchors: (label, 2) pixels. curve: (point, 2) pixels of everything that must stay visible.
     """
@@ -51,9 +51,9 @@ def _settle(
         width, height = sizes[i]
         best: tuple[float, Bbox] | None = None
         for shift in (0.0, 0.3, -0.3, 0.6, -0.6, 0.9, -0.9, 1.2, -1.2):
-            left = np.clip(anchors[i, 0] + shift * width - width / 2, frame.x0, frame.x1 - width)
+            left = np.clip(anchors[i, 0] + shift * width - width / 2, panel.x0, panel.x1 - width)
             under = curve[(curve[:, 0] >= left - 1) & (curve[:, 0] <= left + width + 1), 1]
-            bottom = max(anchors[i, 1], under.max(initial=frame.y0)) + _GAP
+            bottom = max(anchors[i, 1], under.max(initial=panel.y0)) + _GAP
             # Rise over placed labels until none is in the way; each rise passes at least one.
             for _ in boxes:
                 hits = [
@@ -81,7 +81,7 @@ def _settle(
             # A line through a text, or labels in another order than their peaks, cost as much as a
             # detour of several lines of text.
             cost = bottom - anchors[i, 1] + 0.7 * abs(centre - anchors[i, 0]) + 60 * crossed + 40 * swapped
-            if bottom + height <= frame.y1 + 1 and (best is None or cost < best[0]):
+            if bottom + height <= panel.y1 + 1 and (best is None or cost < best[0]):
                 best = (cost, Bbox.from_bounds(left, bottom, width, height))
         if best is None:
             return None
@@ -110,7 +110,7 @@ def label_peaks(
     if len(x):
         peaks = np.column_stack([x, y]).astype(float)
         points = np.column_stack(curve).astype(float)
-        theme.later(ax, lambda: _place_peaks(ax, peaks, list(texts), points, size, colours))
+        frame.later(ax, lambda: _place_peaks(ax, peaks, list(texts), points, size, colours))
 
 
 def _place_peaks(
@@ -183,7 +183,7 @@ def label_points(
     A label may touch neither an earlier label nor any point but its own. `drawn` is told whether
     each was written. Call it when the limits of both axes are set.
     """
-    theme.later(
+    frame.later(
         ax, lambda: _place_beside(ax, np.asarray(x), np.asarray(y), texts, size, colours, weights, drawn)
     )
 
@@ -200,7 +200,7 @@ def _place_beside(
 ) -> None:
     figure = ax.figure
     points = ax.transData.transform(np.column_stack([x, y]))
-    frame = ax.get_window_extent()
+    panel = ax.get_window_extent()
     boxes: list[tuple[float, float, float, float]] = []
     written = []
     for i, (width, height) in enumerate(_measure(ax, texts, size, weights)):
@@ -218,7 +218,7 @@ def _place_beside(
         choice = None
         for left, low in spots:
             right, high = left + width, low + height
-            if left < frame.x0 or right > frame.x1 or low < frame.y0 or high > frame.y1:
+            if left < panel.x0 or right > panel.x1 or low < panel.y0 or high > panel.y1:
                 continue
             if any(left < b[2] and right > b[0] and low < b[3] and high > b[1] for b in boxes):
                 continue

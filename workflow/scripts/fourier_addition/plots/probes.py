@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require
 
 COLUMNS = ("name", "layer", "modulus", "kappa", "null_low", "null_high")
 _PALETTE = (
@@ -46,7 +47,7 @@ def _draw_layers(ax: Axes, table: pd.DataFrame, looks: dict[int, tuple[str, str]
             zorder=3,
         )
     ax.set_xlabel("layer (0 = embedding)")
-    theme.ticks(ax.xaxis, 6, whole=True)
+    frame.ticks(ax.xaxis, 6, whole=True)
 
 
 def _draw_rows(ax: Axes, table: pd.DataFrame, looks: dict[int, tuple[str, str]], names: list[str]) -> None:
@@ -81,7 +82,7 @@ def plot_probes(
     Returns the figure and the drawn table: panel, the columns above.
     Raises UserError when a column is missing.
     """
-    theme.require(table, COLUMNS, "the probes")
+    require(table, COLUMNS, "the probes")
     shown = table[list(COLUMNS)]
     distinct = list(dict.fromkeys(shown["name"]))
     looks = _looks(sorted(set(shown["modulus"])))
@@ -91,7 +92,7 @@ def plot_probes(
     if by_layer:
         columns = len(distinct) if len(distinct) < 4 else 2 if len(distinct) == 4 else 3
         rows = -(-len(distinct) // columns)
-        figure, axes = theme.panels(rows, columns, height=2.1, sharey=True)
+        figure, axes = frame.panels(rows, columns, height=2.1, sharey=True)
         for i, (ax, name) in enumerate(zip(axes.flat, distinct, strict=False)):
             own = shown[shown["name"] == name]
             _draw_layers(ax, own, looks)
@@ -103,12 +104,12 @@ def plot_probes(
         for ax in axes.flat[len(distinct) :]:
             ax.remove()
     else:
-        figure, axes = theme.panels(1, 1, height=0.85 + 0.42 * max(1, len(distinct)))
+        figure, axes = frame.panels(1, 1, height=0.85 + 0.42 * max(1, len(distinct)))
         last = axes[0, 0]
         if len(shown):
             _draw_rows(last, shown, looks, distinct)
         else:
-            theme.empty(last, "no probe was fitted")
+            frame.empty(last, "no probe was fitted")
         last.set_yticks(range(len(distinct)), [(names or {}).get(name, name) for name in distinct])
         last.tick_params(axis="y", length=0)
         last.set(xlabel="Cohen's kappa", xlim=(bottom, 1.03), ylim=(max(1, len(distinct)) - 0.5, -0.5))
@@ -119,6 +120,6 @@ def plot_probes(
     ]
     if handles:
         handles.append(Patch(color=theme.CONTROL, label="shuffled numbers"))
-        theme.legend_below(figure, handles)
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+        frame.legend_below(figure, handles)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)

@@ -6,7 +6,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require, require_fractions, require_unique
 
 
 def _filter_label(module: str, band: str) -> str:
@@ -24,11 +25,11 @@ def plot_range_heatmap(
     Raises UserError when a column is missing or accuracy is no fraction.
     """
     columns = ("run", "digit_range", "examples", "module", "band", "accuracy")
-    theme.require(table, columns, "the sweep over digit ranges")
-    theme.require_fractions(table, ["accuracy"], "the sweep over digit ranges")
-    theme.require_unique(table, ("run", "digit_range", "module", "band"), "the sweep over digit ranges")
+    require(table, columns, "the sweep over digit ranges")
+    require_fractions(table, ["accuracy"], "the sweep over digit ranges")
+    require_unique(table, ("run", "digit_range", "module", "band"), "the sweep over digit ranges")
     runs = list(dict.fromkeys(table["run"]))
-    figure, axes = theme.panels(1, len(runs), height=2.6)
+    figure, axes = frame.panels(1, len(runs), height=2.6)
     parts = []
     for i, (run, ax) in enumerate(zip(runs, axes[0], strict=True)):
         own = table[table["run"] == run].copy()
@@ -56,5 +57,5 @@ def plot_range_heatmap(
         ax.tick_params(length=0)
         ax.tick_params(axis="x", labelrotation=0)
         parts.append(("abcdef"[i], own[list(columns)]))
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)

@@ -12,7 +12,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from fourier_addition.errors import UserError
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require
 from fourier_addition.plots.facts import check_facts, write_facts
 
 COLUMNS = ("kept_period", "answer", "prediction", "count")
@@ -33,10 +34,10 @@ def draw_predictions(
     # Room for the facts above the largest number.
     ax.set_ylim(-margin, (size - 1) * (1.04 + 0.10 * len(facts)))
     ax.plot([0, size - 1], [0, size - 1], color=theme.CONTROL, linewidth=0.8, zorder=1)
-    theme.ticks(ax.xaxis, 6, whole=True)
+    frame.ticks(ax.xaxis, 6, whole=True)
     ax.set_yticks([tick for tick in ax.get_xticks() if 0 <= tick < size])
     if not len(shown):
-        theme.empty(ax, "no prediction to show")
+        frame.empty(ax, "no prediction to show")
     else:
         # The most frequent last, so that they are not hidden.
         ax.scatter(
@@ -74,7 +75,7 @@ def plot_single_component(
     for each written fact with columns fact and value.
     Raises UserError when a column is missing.
     """
-    theme.require(table, COLUMNS, "the single components")
+    require(table, COLUMNS, "the single components")
     facts = check_facts(facts, "the facts about single components")
     about = pd.to_numeric(facts["label"], errors="coerce")
     if about.isna().any():
@@ -83,7 +84,7 @@ def plot_single_component(
     wanted = list(dict.fromkeys(table["kept_period"])) if periods is None else list(periods)
     columns = min(2, max(1, len(wanted)))
     rows = max(1, -(-len(wanted) // columns))
-    figure, axes = theme.panels(rows, columns, height=2.7)
+    figure, axes = frame.panels(rows, columns, height=2.7)
     counts = table.loc[[any(_same_period(p, w) for w in wanted) for p in table["kept_period"]], "count"]
     largest = int(counts.max()) if len(counts) else 1
     blues = theme.count_map()
@@ -101,7 +102,7 @@ def plot_single_component(
         if wanted:
             ax.remove()
         else:
-            theme.empty(ax, "no single component was kept")
+            frame.empty(ax, "no single component was kept")
     if len(counts):
         bar = figure.colorbar(
             colours, ax=list(axes.flat[: len(wanted)]), label="examples", aspect=30, pad=0.01
@@ -109,5 +110,5 @@ def plot_single_component(
         bar.outline.set_visible(False)
         if isinstance(norm, Normalize) and not isinstance(norm, LogNorm):
             bar.set_ticks(np.unique(np.linspace(1, max(2, largest), 5).round().astype(int)))
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)

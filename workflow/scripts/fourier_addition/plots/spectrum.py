@@ -12,7 +12,8 @@ from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.figure import Figure
 
 from fourier_addition.errors import UserError
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import flags, require, require_unique
 from fourier_addition.plots.labels import label_peaks, period_axis
 from fourier_addition.plots.panels import base_period, last_layers
 
@@ -27,8 +28,8 @@ def _finish_axis(ax: Axes, table: pd.DataFrame, ylabel: str) -> None:
     ax.set_xlim(components.min() - margin, components.max() + margin)
     ax.set_ylim(0, 1.02 * table["magnitude"].max())
     ax.set(xlabel="Fourier component k", ylabel=ylabel)
-    theme.ticks(ax.xaxis, 6, whole=True)
-    theme.ticks(ax.yaxis, 5)
+    frame.ticks(ax.xaxis, 6, whole=True)
+    frame.ticks(ax.yaxis, 5)
     period_axis(ax, base_period(table))
 
 
@@ -39,16 +40,16 @@ def draw_spectrum(
 
     table: one module and layer. Returns what is drawn, with a column `labelled`.
     """
-    theme.require_unique(table, ("module", "layer", "component"), "the spectrum")
+    require_unique(table, ("module", "layer", "component"), "the spectrum")
     shown = table[list(COLUMNS)].sort_values("component", kind="stable")
-    shown = shown.assign(outlier=theme.flags(shown["outlier"]))
+    shown = shown.assign(outlier=flags(shown["outlier"]))
     if max_component is not None:
         shown = shown[shown["component"] <= max_component]
     high = shown[shown["component"] >= tau]
     largest = high.nlargest(top, "magnitude").index
     shown = shown.assign(labelled=shown.index.isin(largest))
     if not len(shown):
-        theme.empty(ax, "no component to show")
+        frame.empty(ax, "no component to show")
         return shown
     colour = theme.MODULE_COLOURS.get(shown["module"].iloc[0], theme.INK)
     ax.vlines(shown["component"], 0, shown["magnitude"], color=colour, linewidth=0.7)
@@ -67,7 +68,7 @@ def draw_spectrum(
             label="stands out from shuffled numbers" if outlier else "does not stand out",
         )
     if not len(marked):
-        theme.remark(ax, f"no component at or above k = {tau}")
+        frame.remark(ax, f"no component at or above k = {tau}")
     label_peaks(
         ax,
         marked["component"].to_numpy(),
@@ -100,8 +101,8 @@ def plot_spectrum(
     Returns the figure and the drawn table: panel, the columns above, labelled (bool).
     Raises UserError when a column is missing or a panel's module and layer are not in the table.
     """
-    theme.require(table, COLUMNS, "the spectrum")
-    figure, axes = theme.panels(1, len(panels), height=2.35)
+    require(table, COLUMNS, "the spectrum")
+    figure, axes = frame.panels(1, len(panels), height=2.35)
     parts = []
     for letter, ax, (module, layer) in zip("abcdefgh", axes[0], panels, strict=False):
         rows = table[(table["module"] == module) & (table["layer"] == layer)]
@@ -110,14 +111,14 @@ def plot_spectrum(
         ax.set_title(f"{theme.module_label(module)}, layer {layer}")
         drawn = draw_spectrum(ax, rows, top=top, tau=tau, max_component=max_component, ylabel=ylabel)
         parts.append((letter, drawn))
-    table = theme.drawn(parts)
+    table = frame.drawn(parts)
     marked = table[table["labelled"]]
     hollow = int((~marked["outlier"]).sum())
     explanation = ""
     if len(marked):
         share = f"{hollow} of {len(marked)} marked components"
         explanation = f"Filled: stands out from shuffled numbers. Hollow ({share}): does not."
-    theme.finish(figure, title=title, note="\n".join(filter(None, [explanation, note])))
+    frame.finish(figure, title=title, note="\n".join(filter(None, [explanation, note])))
     return figure, table
 
 
@@ -150,12 +151,12 @@ def draw_mean_spectra(
 
     table: one module. Returns what is drawn, with a column `labelled`.
     """
-    theme.require_unique(table, ("module", "layer", "component"), "the mean spectra")
+    require_unique(table, ("module", "layer", "component"), "the mean spectra")
     shown = table[list(COLUMNS)].sort_values(["layer", "component"], kind="stable")
     if not len(shown):
-        theme.empty(ax, "no layer to show")
+        frame.empty(ax, "no layer to show")
         return shown.assign(labelled=pd.Series(dtype=bool))
-    shown = shown.assign(outlier=theme.flags(shown["outlier"]))
+    shown = shown.assign(outlier=flags(shown["outlier"]))
     for layer, line in shown.groupby("layer"):
         ax.plot(line["component"], line["magnitude"], color=colours.to_rgba(layer), linewidth=0.7)
     _finish_axis(ax, shown, ylabel)
@@ -168,7 +169,7 @@ def draw_mean_spectra(
     found = found[found["share"] > 0.5] if outlier_rule == "majority" else found[found["share"] > 0]
     named = found.nlargest(max_labels, ["share", "prominence"])
     if not len(found):
-        theme.remark(ax, "no component stands out\nfrom shuffled numbers")
+        frame.remark(ax, "no component stands out\nfrom shuffled numbers")
     label_peaks(
         ax,
         named.index.to_numpy(),
@@ -177,7 +178,7 @@ def draw_mean_spectra(
         curve=(shown["component"].to_numpy(), shown["magnitude"].to_numpy()),
     )
     if len(found) > len(named):
-        theme.remark(ax, f"and {len(found) - len(named)} more outliers")
+        frame.remark(ax, f"and {len(found) - len(named)} more outliers")
     return shown.assign(labelled=shown["component"].isin(named.index))
 
 
@@ -210,11 +211,11 @@ def plot_mean_spectra(
         raise UserError(
             f"outlier_rule '{outlier_rule}' is not known; it is one of {', '.join(OUTLIER_RULES)}."
         )
-    theme.require(table, COLUMNS, "the mean spectra")
+    require(table, COLUMNS, "the mean spectra")
     if max_component is not None:
         table = table[table["component"] <= max_component]
     runs = list(dict.fromkeys(table["run"])) if "run" in table.columns else [None]
-    figure, axes = theme.panels(len(runs), len(modules), height=2.25)
+    figure, axes = frame.panels(len(runs), len(modules), height=2.25)
     parts, letters = [], iter("abcdefghijklmnop")
     for run, row in zip(runs, axes, strict=True):
         own = last_layers(table if run is None else table[table["run"] == run], layers)
@@ -238,5 +239,5 @@ def plot_mean_spectra(
             bar = figure.colorbar(colours, ax=list(row), label="layer", ticks=ticks, aspect=30, pad=0.01)
             bar.outline.set_visible(False)
             bar.minorticks_off()
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)

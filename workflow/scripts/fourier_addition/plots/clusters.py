@@ -39,6 +39,8 @@ def draw_clusters(ax: Axes, table: pd.DataFrame, *, label_every: int) -> pd.Data
     if not len(shown):
         frame.empty(ax, "no number to show")
         return shown
+
+    # A colour and a shape for each cluster; the multiples of `label_every` are larger and framed.
     tens = shown["number"] % label_every == 0
     for i, (_, members) in enumerate(shown.groupby("cluster")):
         colour, shape = _PALETTE[i % len(_PALETTE)], _SHAPES[i % len(_SHAPES)]
@@ -55,9 +57,13 @@ def draw_clusters(ax: Axes, table: pd.DataFrame, *, label_every: int) -> pd.Data
                 linewidths=0.6,
                 zorder=3 if marked else 2,
             )
+
+    # t-SNE's coordinates have no unit and no origin: no ticks.
     ax.set(xlabel="t-SNE 1", ylabel="t-SNE 2", xticks=[], yticks=[])
     ax.margins(0.06)
-    # Multiples first, so that they keep their place; then the others, spread over the range.
+
+    # Labels, as many as there is room for. Multiples come first, so that they keep their place; then the
+    # others, spread over the range.
     order = [*np.flatnonzero(tens), *sorted(np.flatnonzero(~tens), key=lambda n: (n * 7) % 10 * 10_000 + n)]
 
     def note_written(written: list[bool]) -> None:

@@ -35,6 +35,8 @@ HEIGHTS = {
 def draw_embedding_spectrum(ax: Axes, table: pd.DataFrame, *, height: str, max_labels: int) -> pd.DataFrame:
     """Draw one number embedding's spectrum; see `plot_embedding_spectra`. Returns what is drawn."""
     require_unique(table, ("name", "component"), "the embedding spectra")
+
+    # Of the outliers, those that stand out most are labelled.
     shown = table[list(COLUMNS)].sort_values("component", kind="stable")
     shown = shown.assign(outlier=flags(shown["outlier"]))
     found = shown[shown["outlier"]]
@@ -43,15 +45,21 @@ def draw_embedding_spectrum(ax: Axes, table: pd.DataFrame, *, height: str, max_l
     if not len(shown):
         frame.empty(ax, "no component to show")
         return shown
+
+    # A line for each component, outliers in colour and with a dot.
     for outlier, colour in ((False, theme.FAINT), (True, theme.BLUE)):
         some = shown[shown["outlier"] == outlier]
         ax.vlines(some["component"], 0, some[height], color=colour, linewidth=1.1 if outlier else 0.7)
     ax.plot(found["component"], found[height], "o", color=theme.BLUE, markersize=2.5)
+
+    # Limits come before the labels, which are placed inside them.
     margin = 0.02 * (shown["component"].max() + 1)
     ax.set_xlim(shown["component"].min() - margin, shown["component"].max() + margin)
     ax.set_ylim(0, 1.02 * shown[height].max())
+
+    # What the spectrum is to be compared with. The threshold is one of prominence: in the other heights
+    # the line would be a different one for each k.
     if height == "prominence":
-        # The threshold is one of prominence: in the other heights it would be a different line for each k.
         line = ax.axhline(
             shown["threshold"].iloc[0],
             color=theme.INK,
@@ -62,10 +70,14 @@ def draw_embedding_spectrum(ax: Axes, table: pd.DataFrame, *, height: str, max_l
         frame.legend_below(ax.figure, [line])
     if height == "ratio":
         ax.axhline(1, color=theme.INK, linewidth=0.4, linestyle=(0, (1, 2)))
+
+    # Components below, their periods along the top.
     ax.set(xlabel="Fourier component k", ylabel=HEIGHTS[height])
     frame.ticks(ax.xaxis, 6, whole=True)
     frame.ticks(ax.yaxis, 5)
     period_axis(ax, base_period(shown))
+
+    # The panel says how many outliers are without a label; the others are named by their period.
     if not len(found):
         frame.remark(ax, "no component stands out\nfrom shuffled numbers")
     elif len(found) > len(named):
@@ -104,6 +116,8 @@ def plot_embedding_spectra(
     if height not in HEIGHTS:
         raise UserError(f"height '{height}' is not known; it is one of {', '.join(HEIGHTS)}.")
     require(table, COLUMNS, "the embedding spectra")
+
+    # Two panels beside each other, in as many rows as there are names.
     distinct = list(dict.fromkeys(table["name"]))
     columns = min(2, max(1, len(distinct)))
     rows = max(1, -(-len(distinct) // columns))
@@ -113,6 +127,8 @@ def plot_embedding_spectra(
         ax.set_title((names or {}).get(name, name))
         own = table[table["name"] == name]
         parts.append((letter, draw_embedding_spectrum(ax, own, height=height, max_labels=max_labels)))
+
+    # Panels of the grid that no name fills are taken away; the first stays to say that there is nothing.
     if not distinct:
         frame.empty(axes[0, 0], "no embedding to show")
     for ax in axes.flat[len(distinct) or 1 :]:

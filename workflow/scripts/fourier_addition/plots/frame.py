@@ -182,6 +182,8 @@ def finish(figure: PaperFigure, *, title: str | None, note: str | None) -> None:
 
 
 def _write_below(figure: PaperFigure, note: str | None) -> None:
+    """Write the note and the legend under the panels, and make the figure higher by what they take."""
+    # What stands below, and how high it is in inches.
     width = figure.get_figwidth()
     paragraphs = note.splitlines() if note else []
     lines = [line for paragraph in paragraphs for line in _wrapped(figure, paragraph, width - 0.16)]
@@ -190,10 +192,14 @@ def _write_below(figure: PaperFigure, note: str | None) -> None:
     legend_height = 0.0
     if legend is not None:
         legend_height = legend.get_window_extent(figure.canvas.get_renderer()).height / figure.dpi + 0.06
+
+    # The panels keep their height: they get the part of the higher figure that they had.
     height = figure.get_figheight() + note_height + legend_height
     below = (note_height + legend_height) / height
     figure.set_figheight(height)
     figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
+
+    # The note at the bottom, the legend above it.
     if legend is not None:
         legend.set_bbox_to_anchor((0.5, (note_height + 0.02) / height), figure.transFigure)
     if lines:
@@ -238,13 +244,15 @@ def _wrap_titles(figure: Figure) -> bool:
     """Break panel titles that would run into the panel's letter or beyond its width."""
     renderer = figure.canvas.get_renderer()
     changed = False
+
+    # A title has the panel's width, less the letter on both sides, as it is centred.
     for ax in figure.axes:
         heading = ax.title
         if not heading.get_text():
             continue
-        frame = ax.get_window_extent(renderer)
+        panel = ax.get_window_extent(renderer)
         letter = ax._left_title.get_window_extent(renderer) if ax.get_title(loc="left") else None
-        room = frame.width if letter is None else frame.width - 2 * (letter.width + 4)
+        room = panel.width if letter is None else panel.width - 2 * (letter.width + 4)
         size = heading.get_window_extent(renderer)
         if size.width <= room:
             continue

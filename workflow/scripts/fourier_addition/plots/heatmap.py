@@ -30,6 +30,7 @@ def draw_heatmap(ax: Axes, table: pd.DataFrame, *, answer: int, limit: float) ->
     if not len(table):
         frame.empty(ax, "no layer to show")
         return None
+
     # Every layer and number between the first and last has a cell; those without a value are grey.
     layers = np.arange(table["layer"].min(), table["layer"].max() + 1)
     numbers = np.arange(table["number"].min(), table["number"].max() + 1)
@@ -43,6 +44,8 @@ def draw_heatmap(ax: Axes, table: pd.DataFrame, *, answer: int, limit: float) ->
         aspect="auto",
         extent=(layers[0] - 0.5, layers[-1] + 0.5, numbers[0] - 0.5, numbers[-1] + 0.5),
     )
+
+    # The answer's row is framed, and its number written in bold.
     for edge in (answer - 0.5, answer + 0.5):
         ax.axhline(edge, color=theme.INK, linewidth=0.6)
     ax.set_yticks(_number_ticks(answer, numbers[0], numbers[-1]))
@@ -71,6 +74,8 @@ def draw_heatmaps(
     own = window_rows(table[list(COLUMNS)], answer=answer, window=window)
     own = last_layers(own[own["module"].isin(modules)], layers)
     parts = []
+
+    # Colours reach as far as the largest logit of the panel, or of all panels.
     for i, (module, ax) in enumerate(zip(modules, axes, strict=True)):
         rows = own[own["module"] == module].sort_values(["layer", "number"], kind="stable")
         scale = own if shared_scale else rows
@@ -78,6 +83,8 @@ def draw_heatmaps(
         image = draw_heatmap(ax, rows, answer=answer, limit=limit or 1.0)
         ax.set_title(theme.module_label(module))
         parts.append(rows.assign(answer=answer))
+
+        # A colour bar for each scale.
         if image is not None and (not shared_scale or i == len(modules) - 1):
             where = list(axes) if shared_scale else ax
             bar = figure.colorbar(image, ax=where, label="logit", aspect=30, pad=0.02)

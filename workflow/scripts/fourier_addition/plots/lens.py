@@ -22,9 +22,13 @@ def draw_lens(
     """Draw the curves into one panel; arguments as in `plot_lens`. Returns what is drawn."""
     require(table, ["layer", *CURVES], "the logit lens")
     require_fractions(table, list(CURVES), "the logit lens")
+
+    # The drawn table: one row for each point of a curve.
     keys = ["layer", "norm"] if "norm" in table.columns else ["layer"]
     shown = table[[*keys, *CURVES]].sort_values(keys, kind="stable")
     tidy = shown.melt(id_vars=keys, value_vars=list(CURVES), var_name="curve", value_name="accuracy")
+
+    # A curve for each tolerance in its colour, and for each norm in its dash.
     norms = list(dict.fromkeys(table["norm"])) if "norm" in table.columns else [None]
     for curve, name in CURVES.items():
         colour, marker = _LOOKS[curve]
@@ -45,6 +49,8 @@ def draw_lens(
                 label=label,
                 clip_on=False,
             )
+
+    # Three curves leave room for a legend in the panel; more do not.
     ax.set(xlabel="layer (0 = embedding)", ylabel="accuracy (%)", ylim=(0, 100))
     frame.ticks(ax.xaxis, 6, whole=True)
     if len(norms) > 1:

@@ -28,6 +28,8 @@ def plot_range_heatmap(
     require(table, columns, "the sweep over digit ranges")
     require_fractions(table, ["accuracy"], "the sweep over digit ranges")
     require_unique(table, ("run", "digit_range", "module", "band"), "the sweep over digit ranges")
+
+    # A panel for each run, with a row for each filter and a column for each range.
     runs = list(dict.fromkeys(table["run"]))
     figure, axes = frame.panels(1, len(runs), height=2.6)
     parts = []
@@ -35,8 +37,12 @@ def plot_range_heatmap(
         own = table[table["run"] == run].copy()
         own["filter"] = [_filter_label(m, r) for m, r in zip(own["module"], own["band"], strict=True)]
         own["column"] = [f"{r}\n(n = {n})" for r, n in zip(own["digit_range"], own["examples"], strict=True)]
+
+        # Pivoting sorts; rows and columns come back in the table's order.
         cells = own.pivot(index="filter", columns="column", values="accuracy")
         cells = 100 * cells.loc[list(dict.fromkeys(own["filter"])), list(dict.fromkeys(own["column"]))]
+
+        # All panels have one scale: the last carries the colour bar, the first the names of the filters.
         sns.heatmap(
             cells,
             ax=ax,

@@ -29,6 +29,8 @@ def draw_predictions(
 ) -> pd.DataFrame:
     """Draw predictions against answers for one kept period. Returns what is drawn."""
     shown = table[list(COLUMNS)].sort_values(["count", "answer", "prediction"], kind="stable")
+
+    # The same scale for all panels, with the line on which predictions are right.
     margin = 0.02 * size
     ax.set(xlabel="answer", ylabel="prediction", xlim=(-margin, size - 1 + margin))
     # Room for the facts above the largest number.
@@ -36,6 +38,8 @@ def draw_predictions(
     ax.plot([0, size - 1], [0, size - 1], color=theme.CONTROL, linewidth=0.8, zorder=1)
     frame.ticks(ax.xaxis, 6, whole=True)
     ax.set_yticks([tick for tick in ax.get_xticks() if 0 <= tick < size])
+
+    # A square for each pair of answer and prediction.
     if not len(shown):
         frame.empty(ax, "no prediction to show")
     else:
@@ -77,19 +81,27 @@ def plot_single_component(
     """
     require(table, COLUMNS, "the single components")
     facts = check_facts(facts, "the facts about single components")
+
+    # A fact is written into the panel of its period, so its label must be one.
     about = pd.to_numeric(facts["label"], errors="coerce")
     if about.isna().any():
         wrong = facts.loc[about.isna(), "label"].iloc[0]
         raise UserError(f"The label of a fact about single components must be a period, not '{wrong}'.")
+
+    # Two panels beside each other, one for each period.
     wanted = list(dict.fromkeys(table["kept_period"])) if periods is None else list(periods)
     columns = min(2, max(1, len(wanted)))
     rows = max(1, -(-len(wanted) // columns))
     figure, axes = frame.panels(rows, columns, height=2.7)
+
+    # One scale of colours for all panels: logarithmic where counts reach far.
     counts = table.loc[[any(_same_period(p, w) for w in wanted) for p in table["kept_period"]], "count"]
     largest = int(counts.max()) if len(counts) else 1
     blues = theme.count_map()
     norm = LogNorm(1, largest) if largest > 20 else Normalize(1, max(2, largest))
     colours = ScalarMappable(norm, blues)
+
+    # The drawn table has the facts too: they are read in the figure.
     parts = []
     for letter, ax, period in zip("abcdefghijklmnop", axes.flat, wanted, strict=False):
         own = facts[_same_period(about, period)]
@@ -103,6 +115,8 @@ def plot_single_component(
             ax.remove()
         else:
             frame.empty(ax, "no single component was kept")
+
+    # Counts are whole numbers, and so are the ticks of their bar.
     if len(counts):
         bar = figure.colorbar(
             colours, ax=list(axes.flat[: len(wanted)]), label="examples", aspect=30, pad=0.01

@@ -41,6 +41,8 @@ def draw_spectrum(
     table: one module and layer. Returns what is drawn, with a column `labelled`.
     """
     require_unique(table, ("module", "layer", "component"), "the spectrum")
+
+    # The largest of the high components are labelled.
     shown = table[list(COLUMNS)].sort_values("component", kind="stable")
     shown = shown.assign(outlier=flags(shown["outlier"]))
     if max_component is not None:
@@ -51,6 +53,8 @@ def draw_spectrum(
     if not len(shown):
         frame.empty(ax, "no component to show")
         return shown
+
+    # A line for each component; a dot on those that are labelled, hollow where shuffled numbers do as much.
     colour = theme.MODULE_COLOURS.get(shown["module"].iloc[0], theme.INK)
     ax.vlines(shown["component"], 0, shown["magnitude"], color=colour, linewidth=0.7)
     _finish_axis(ax, shown, ylabel)
@@ -67,6 +71,8 @@ def draw_spectrum(
             markeredgewidth=0.7,
             label="stands out from shuffled numbers" if outlier else "does not stand out",
         )
+
+    # Labels come last: they keep clear of all that is drawn.
     if not len(marked):
         frame.remark(ax, f"no component at or above k = {tau}")
     label_peaks(
@@ -111,6 +117,8 @@ def plot_spectrum(
         ax.set_title(f"{theme.module_label(module)}, layer {layer}")
         drawn = draw_spectrum(ax, rows, top=top, tau=tau, max_component=max_component, ylabel=ylabel)
         parts.append((letter, drawn))
+
+    # The note explains the dots and says how many are hollow.
     table = frame.drawn(parts)
     marked = table[table["labelled"]]
     hollow = int((~marked["outlier"]).sum())
@@ -156,10 +164,14 @@ def draw_mean_spectra(
     if not len(shown):
         frame.empty(ax, "no layer to show")
         return shown.assign(labelled=pd.Series(dtype=bool))
+
+    # One line for each layer.
     shown = shown.assign(outlier=flags(shown["outlier"]))
     for layer, line in shown.groupby("layer"):
         ax.plot(line["component"], line["magnitude"], color=colours.to_rgba(layer), linewidth=0.7)
     _finish_axis(ax, shown, ylabel)
+
+    # A component is an outlier of the panel when the rule finds it in enough layers.
     found = shown.groupby("component").agg(
         share=("outlier", "mean"),
         prominence=("prominence", "max"),
@@ -168,6 +180,8 @@ def draw_mean_spectra(
     )
     found = found[found["share"] > 0.5] if outlier_rule == "majority" else found[found["share"] > 0]
     named = found.nlargest(max_labels, ["share", "prominence"])
+
+    # Outliers are named by their period above the highest layer; those that find no room are counted.
     if not len(found):
         frame.remark(ax, "no component stands out\nfrom shuffled numbers")
     label_peaks(
@@ -214,6 +228,8 @@ def plot_mean_spectra(
     require(table, COLUMNS, "the mean spectra")
     if max_component is not None:
         table = table[table["component"] <= max_component]
+
+    # A row of panels for each run, a panel for each module.
     runs = list(dict.fromkeys(table["run"])) if "run" in table.columns else [None]
     figure, axes = frame.panels(len(runs), len(modules), height=2.25)
     parts, letters = [], iter("abcdefghijklmnop")
@@ -221,6 +237,8 @@ def plot_mean_spectra(
         own = last_layers(table if run is None else table[table["run"] == run], layers)
         if len(own):
             colours, ticks = _layer_colours(list(own["layer"]))
+
+        # The panels of a row share their colours, so that a layer has one colour in both.
         for module, ax in zip(modules, row, strict=True):
             heading = theme.module_label(module)
             if run is not None:
@@ -235,6 +253,8 @@ def plot_mean_spectra(
                 ylabel=ylabel,
             )
             parts.append((next(letters), drawn if run is None else drawn.assign(run=run)))
+
+        # One bar explains the colours of the row.
         if len(own):
             bar = figure.colorbar(colours, ax=list(row), label="layer", ticks=ticks, aspect=30, pad=0.01)
             bar.outline.set_visible(False)

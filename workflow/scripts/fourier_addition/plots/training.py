@@ -33,12 +33,16 @@ def draw_training(
     """Draw a mean line and band for each arm; see `plot_training`. Returns what is drawn."""
     require(table, ("arm", "seed", "epoch", "accuracy"), "the training curves")
     require_fractions(table, ["accuracy"], "the training curves")
+
+    # Mean over seeds, and one standard deviation on either side.
     curves = table.groupby(["arm", "epoch"], sort=False, as_index=False).agg(
         mean=("accuracy", "mean"), deviation=("accuracy", "std"), seeds=("seed", "nunique")
     )
     # One seed has no deviation: its band is left out rather than drawn with no width.
     curves["low"] = (curves["mean"] - curves["deviation"]).clip(0, 1)
     curves["high"] = (curves["mean"] + curves["deviation"]).clip(0, 1)
+
+    # A line and a band for each arm, told apart by colour and dash.
     arms = list(dict.fromkeys(curves["arm"]))
     shades = {**theme.colours(arms), **(colours or {})}
     for i, arm in enumerate(arms):
@@ -55,6 +59,8 @@ def draw_training(
         ax.fill_between(
             line["epoch"], 100 * line["low"], 100 * line["high"], color=shades[arm], alpha=0.2, linewidth=0
         )
+
+    # All of the possible accuracies are shown, so that arms of different figures compare.
     ax.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 102))
     ax.margins(x=0.02)
     frame.ticks(ax.xaxis, 6, whole=True)
@@ -109,6 +115,8 @@ def plot_final_accuracy(
     columns = ["arm", "seed", "accuracy", "low", "high"]
     require(table, columns, "the final accuracies")
     require_fractions(table, columns[2:], "the final accuracies")
+
+    # The mean of an arm is that of its seeds' accuracies.
     shown = table[columns].copy()
     shown["mean"] = shown.groupby("arm")["accuracy"].transform("mean")
     arms = list(dict.fromkeys(shown["arm"]))
@@ -116,6 +124,8 @@ def plot_final_accuracy(
     height = 0.65 + 0.3 * max(1, len(arms))
     figure, axes = frame.panels(1, 1, height=height, width=theme.DOUBLE_WIDTH)
     ax = axes[0, 0]
+
+    # A row for each arm: its mean as an upright line, its seeds beside one another with their intervals.
     for row, arm in enumerate(arms):
         seeds = shown[shown["arm"] == arm]
         step = min(0.16, 0.6 / max(1, len(seeds)))
@@ -123,6 +133,8 @@ def plot_final_accuracy(
         ax.plot([100 * seeds["mean"].iloc[0]] * 2, [row - 0.38, row + 0.38], color=shades[arm], linewidth=0.8)
         ax.hlines(places, 100 * seeds["low"], 100 * seeds["high"], color=shades[arm], linewidth=0.8)
         ax.plot(100 * seeds["accuracy"], places, "o", color=shades[arm], markersize=3, clip_on=False)
+
+    # Arms from top to bottom.
     ax.set_yticks(range(len(arms)), [(names or {}).get(arm, arm) for arm in arms])
     ax.tick_params(axis="y", length=0)
     ax.set(xlabel=xlabel, xlim=(-1, 101), ylim=(max(1, len(arms)) - 0.5, -0.5))

@@ -45,9 +45,13 @@ def draw_waves(
         frame.empty(ax, empty)
         ax.set_axis_off()
         return shown
+
+    # The largest value of any wave decides how far apart the waves stand.
     answer = _answer(shown)
     shown = window_rows(shown, answer=answer, window=window)
     spacing = 2.3 * float(shown["value"].abs().max() or 1.0)
+
+    # The shortest period (largest component) at the bottom, dark to light.
     stacked = sorted(components, reverse=True)
     shades = theme.layer_map()(np.linspace(1.0, 0.15, len(stacked)))
     for i, (component, shade) in enumerate(zip(stacked, shades, strict=True)):
@@ -59,6 +63,8 @@ def draw_waves(
         ax.plot(
             wave["number"], level + wave["value"], color=shade, linewidth=0.8, marker=marker, markersize=2.5
         )
+
+    # Each wave is named by its period in place of a tick; the scale of all is the bar at the right.
     periods = [shown.loc[shown["component"] == k, "period"].iloc[0] for k in stacked]
     ax.set_yticks(
         [i * spacing for i in range(len(stacked))], [f"T={theme.period_text(period)}" for period in periods]

@@ -108,7 +108,7 @@ def claim_files(config: Mapping[str, Any], name: str) -> dict[str, list[str]]:
     config: checked. name: of the table.
     """
     table = config["tables"][name]
-    files = {}
+    files: dict[str, list[str]] = {}
     for role, names in claim_runs(table).items():
         record = ROLES[role]
         shown = Shown(

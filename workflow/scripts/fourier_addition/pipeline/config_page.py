@@ -41,7 +41,7 @@ def _type(rule: Mapping[str, Any]) -> str:
         return " or ".join(_type(each) for each in rule["anyOf"])
     if "const" in rule:
         return f"`{rule['const']}`"
-    kind = rule.get("type", "any")
+    kind: str = rule.get("type", "any")
     names = {"integer": "whole number", "array": "list", "object": "mapping", "boolean": "true or false"}
     return names.get(kind, kind)
 

@@ -19,8 +19,8 @@ CONTROLS = ("control_low", "control_mean", "control_high")
 CONTROL_NAME = "random directions, same rank"
 
 
-def filter_name(module: str, band: object) -> str:
-    """A row of table 1 in words: `low from MLP`, or `nothing removed`."""
+def filter_name(module: str, band: str | float) -> str:
+    """A row of table 1 in words: `low from MLP`, or `nothing removed`. band: nan where none is removed."""
     if module == "none" or pd.isna(band) or str(band) in ("none", "-", ""):
         return "nothing removed"
     return f"{band} from {theme.module_label(module)}"
@@ -65,7 +65,9 @@ def draw_controls(
     corners = corners.transpose(2, 0, 1)
     if horizontal:
         corners = corners[..., ::-1]
-    ax.add_collection(PolyCollection(corners, facecolors=theme.CONTROL, edgecolors="none", label="control"))
+    ax.add_collection(
+        PolyCollection(list(corners), facecolors=theme.CONTROL, edgecolors="none", label="control")
+    )
     lines = ax.vlines if horizontal else ax.hlines
     lines(mean, at - half, at + half, color=theme.FAINT, linewidth=0.7)
     return bool(known.any())

@@ -67,7 +67,7 @@ def draw_embedding_spectrum(ax: Axes, table: pd.DataFrame, *, height: str, max_l
             linestyle=(0, (3, 2)),
             label="what shuffled numbers reach",
         )
-        frame.legend_below(ax.figure, [line])
+        frame.legend_below(frame.figure_of(ax), [line])
     if height == "ratio":
         ax.axhline(1, color=theme.INK, linewidth=0.4, linestyle=(0, (1, 2)))
 

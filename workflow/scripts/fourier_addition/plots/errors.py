@@ -30,7 +30,7 @@ def draw_errors(
 ) -> pd.DataFrame:
     """Draw one histogram; see `plot_errors`. Returns the bars that are drawn."""
     # Right answers have no bar, nor have errors beyond the limit, which are counted.
-    counts = table.groupby("error", as_index=False)["count"].sum()
+    counts = table.groupby("error", as_index=False)[["count"]].sum()
     counts = counts[(counts["error"] != 0) & (counts["count"] > 0)]
     inside = counts if limit is None else counts[counts["error"].abs() <= limit]
     beyond = int(counts["count"].sum() - inside["count"].sum())

@@ -15,9 +15,11 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.files.whole import replacing, write_csv
@@ -27,14 +29,39 @@ from fourier_addition.plots import theme
 class PaperFigure(Figure):
     """A figure that remembers what `finish` is to do.
 
+    size: width and height in inches.
     after_layout: work that needs the final layout, such as placing labels.
-    explained: what the legend under the panels explains.
+    explained: what the legend under the panels explains. letters: panel -> its letter.
     """
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, size: tuple[float, float]) -> None:
+        super().__init__(figsize=size, layout="constrained")
+        FigureCanvasAgg(self)
         self.after_layout: list[Callable[[], None]] = []
         self.explained: list[Artist] = []
+        self.letters: dict[Axes, Text] = {}
+
+    def layout(self) -> ConstrainedLayoutEngine:
+        """What gives every panel its place, until `finish` freezes the layout."""
+        engine = self.get_layout_engine()
+        assert isinstance(engine, ConstrainedLayoutEngine)
+        return engine
+
+
+def figure_of(ax: Axes) -> PaperFigure:
+    """The figure of a panel that `panels` made."""
+    figure = ax.figure
+    assert isinstance(figure, PaperFigure)
+    return figure
+
+
+def renderer_of(figure: Figure) -> RendererAgg:
+    """What measures texts in pixels at the figure's own resolution."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    # Matplotlib gives this method no types.
+    renderer: RendererAgg = canvas.get_renderer()  # type: ignore[no-untyped-call]
+    return renderer
 
 
 def panels(
@@ -43,8 +70,8 @@ def panels(
     *,
     height: float = 2.2,
     width: float | None = None,
-    sharex: bool | str = False,
-    sharey: bool | str = False,
+    sharex: bool = False,
+    sharey: bool = False,
     width_ratios: Sequence[float] | None = None,
     letters: bool = True,
 ) -> tuple[PaperFigure, np.ndarray]:
@@ -54,15 +81,14 @@ def panels(
     panels and both for more unless given. Returns the figure and the axes (row, column).
     """
     size = (width or (theme.SINGLE_WIDTH if columns == 1 else theme.DOUBLE_WIDTH), height * rows)
-    figure = PaperFigure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04, wspace=0.03, hspace=0.04)
+    figure = PaperFigure(size)
+    figure.layout().set(w_pad=0.04, h_pad=0.04, wspace=0.03, hspace=0.04)
     axes = figure.subplots(
         rows, columns, sharex=sharex, sharey=sharey, squeeze=False, width_ratios=width_ratios
     )
     if letters and axes.size > 1:
         for letter, ax in zip("abcdefghijklmnopqrstuvwxyz", axes.flat, strict=False):
-            ax.set_title(f"({letter})", loc="left", fontweight="bold")
+            figure.letters[ax] = ax.set_title(f"({letter})", loc="left", fontweight="bold")
     return figure, axes
 
 
@@ -91,7 +117,7 @@ def ticks(axis: Axis, count: int = 5, *, whole: bool = False) -> None:
 
 def later(ax: Axes, job: Callable[[], None]) -> None:
     """Do `job` when every panel has its size, in `finish`."""
-    ax.figure.after_layout.append(job)
+    figure_of(ax).after_layout.append(job)
 
 
 def headroom(ax: Axes, fraction: float) -> None:
@@ -146,7 +172,7 @@ def legend_below(figure: PaperFigure, handles: Iterable[Artist]) -> None:
 
 def _wrapped(figure: Figure, text: str, width: float) -> list[str]:
     """Break a note into lines of at most `width` inches, by the measured width of its font."""
-    renderer = figure.canvas.get_renderer()
+    renderer = renderer_of(figure)
     probe = figure.text(0, 0, "", fontsize=theme.NOTE_SIZE, style="italic")
     lines = [""]
     for word in text.split():
@@ -169,7 +195,7 @@ def finish(figure: PaperFigure, *, title: str | None, note: str | None) -> None:
     if title:
         figure.suptitle(title)
     _write_below(figure, note)
-    layout = figure.get_layout_engine()
+    layout = figure.layout()
     layout.execute(figure)
     if _wrap_titles(figure):
         layout.execute(figure)
@@ -191,13 +217,13 @@ def _write_below(figure: PaperFigure, note: str | None) -> None:
     legend = _widest_legend(figure) if figure.explained else None
     legend_height = 0.0
     if legend is not None:
-        legend_height = legend.get_window_extent(figure.canvas.get_renderer()).height / figure.dpi + 0.06
+        legend_height = legend.get_window_extent(renderer_of(figure)).height / figure.dpi + 0.06
 
     # The panels keep their height: they get the part of the higher figure that they had.
     height = figure.get_figheight() + note_height + legend_height
     below = (note_height + legend_height) / height
     figure.set_figheight(height)
-    figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
+    figure.layout().set(rect=(0, below, 1, 1 - below))
 
     # The note at the bottom, the legend above it.
     if legend is not None:
@@ -233,16 +259,16 @@ def _widest_legend(figure: PaperFigure) -> Legend:
             columnspacing=1.5,
         )
         legend.set_in_layout(False)
-        box = legend.get_window_extent(figure.canvas.get_renderer())
+        box = legend.get_window_extent(renderer_of(figure))
         if columns == 1 or box.width <= (figure.get_figwidth() - 0.1) * figure.dpi:
             break
         legend.remove()
     return legend
 
 
-def _wrap_titles(figure: Figure) -> bool:
+def _wrap_titles(figure: PaperFigure) -> bool:
     """Break panel titles that would run into the panel's letter or beyond its width."""
-    renderer = figure.canvas.get_renderer()
+    renderer = renderer_of(figure)
     changed = False
 
     # A title has the panel's width, less the letter on both sides, as it is centred.
@@ -251,8 +277,9 @@ def _wrap_titles(figure: Figure) -> bool:
         if not heading.get_text():
             continue
         panel = ax.get_window_extent(renderer)
-        letter = ax._left_title.get_window_extent(renderer) if ax.get_title(loc="left") else None
-        room = panel.width if letter is None else panel.width - 2 * (letter.width + 4)
+        room = panel.width
+        if ax in figure.letters:
+            room -= 2 * (figure.letters[ax].get_window_extent(renderer).width + 4)
         size = heading.get_window_extent(renderer)
         if size.width <= room:
             continue

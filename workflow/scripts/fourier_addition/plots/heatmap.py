@@ -34,8 +34,8 @@ def draw_heatmap(ax: Axes, table: pd.DataFrame, *, answer: int, limit: float) ->
     # Every layer and number between the first and last has a cell; those without a value are grey.
     layers = np.arange(table["layer"].min(), table["layer"].max() + 1)
     numbers = np.arange(table["number"].min(), table["number"].max() + 1)
-    cells = table.pivot(index="number", columns="layer", values="logit")
-    cells = cells.reindex(index=numbers, columns=layers).to_numpy(float)
+    table = table.pivot(index="number", columns="layer", values="logit")
+    cells = table.reindex(index=numbers, columns=layers).to_numpy(float)
     image = ax.imshow(
         np.ma.masked_invalid(cells),
         cmap=theme.logit_map(),

@@ -20,7 +20,7 @@ _OTHER_PERIODS = (50, 100, 200, 3, 4, 30, 40)
 def _measure(
     ax: Axes, texts: Sequence[str], size: float, weights: Sequence[str] | None = None
 ) -> list[tuple[float, float]]:
-    renderer = ax.figure.canvas.get_renderer()
+    renderer = frame.renderer_of(frame.figure_of(ax))
     probe = ax.text(0, 0, "", fontsize=size)
     sizes = []
     for text, weight in zip(texts, weights or ["normal"] * len(texts), strict=True):
@@ -106,11 +106,11 @@ def _settle(
 
 def label_peaks(
     ax: Axes,
-    x: Sequence[float],
-    y: Sequence[float],
+    x: np.ndarray,
+    y: np.ndarray,
     texts: Sequence[str],
     *,
-    curve: tuple[Sequence[float], Sequence[float]],
+    curve: tuple[np.ndarray, np.ndarray],
     size: float = theme.SMALL_SIZE,
     colours: Sequence[str] | None = None,
 ) -> None:
@@ -159,12 +159,13 @@ def _place_peaks(
     # Write them; one that stands away from its peak gets a line to it.
     for i, (box, text) in enumerate(zip(boxes, texts, strict=True)):
         colour = theme.INK if colours is None else colours[i]
-        offset = np.array([box.x0 + box.width / 2 - anchors[i, 0], box.y0 - anchors[i, 1]]) * 72 / figure.dpi
-        moved = offset[1] > 6 or abs(offset[0]) > 0.6 * box.width * 72 / figure.dpi
+        right = (box.x0 + box.width / 2 - anchors[i, 0]) * 72 / figure.dpi
+        up = (box.y0 - anchors[i, 1]) * 72 / figure.dpi
+        moved = up > 6 or abs(right) > 0.6 * box.width * 72 / figure.dpi
         ax.annotate(
             text,
             peaks[i],
-            offset,
+            (right, up),
             textcoords="offset points",
             ha="center",
             va="bottom",

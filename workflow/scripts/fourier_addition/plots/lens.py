@@ -54,7 +54,7 @@ def draw_lens(
     ax.set(xlabel="layer (0 = embedding)", ylabel="accuracy (%)", ylim=(0, 100))
     frame.ticks(ax.xaxis, 6, whole=True)
     if len(norms) > 1:
-        frame.legend_below(ax.figure, ax.get_legend_handles_labels()[0])
+        frame.legend_below(frame.figure_of(ax), ax.get_legend_handles_labels()[0])
     elif len(table):
         ax.legend(loc="best")
     else:

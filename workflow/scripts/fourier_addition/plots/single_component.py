@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,8 @@ COLUMNS = ("kept_period", "answer", "prediction", "count")
 
 def _same_period(periods: pd.Series | float, period: float) -> np.ndarray:
     """Which periods are this one, allowing for a configuration that writes 3.33 for 10/3."""
-    return np.isclose(np.asarray(periods, float), period, rtol=2e-3)
+    same: np.ndarray = np.isclose(np.asarray(periods, float), period, rtol=2e-3)
+    return same
 
 
 def draw_predictions(
@@ -50,7 +52,7 @@ def draw_predictions(
             s=max(1.2, min(9.0, 900 / size)),
             c=shown["count"],
             cmap=colours.get_cmap(),
-            norm=colours.norm,
+            norm=cast("Normalize", colours.norm),
             marker="s",
             linewidths=0,
             zorder=2,
@@ -123,6 +125,6 @@ def plot_single_component(
         )
         bar.outline.set_visible(False)
         if isinstance(norm, Normalize) and not isinstance(norm, LogNorm):
-            bar.set_ticks(np.unique(np.linspace(1, max(2, largest), 5).round().astype(int)))
+            bar.set_ticks(np.unique(np.linspace(1, max(2, largest), 5).round().astype(int)).tolist())
     frame.finish(figure, title=title, note=note)
     return figure, frame.drawn(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -168,7 +169,7 @@ def draw_mean_spectra(
     # One line for each layer.
     shown = shown.assign(outlier=flags(shown["outlier"]))
     for layer, line in shown.groupby("layer"):
-        ax.plot(line["component"], line["magnitude"], color=colours.to_rgba(layer), linewidth=0.7)
+        ax.plot(line["component"], line["magnitude"], color=colours.to_rgba(np.asarray(layer)), linewidth=0.7)
     _finish_axis(ax, shown, ylabel)
 
     # A component is an outlier of the panel when the rule finds it in enough layers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ def plot_tau(
     return figure, frame.drawn(parts)
 
 
-def _draw_layers(ax: Axes, table: pd.DataFrame, bands: Sequence[str]) -> AxesImage:
+def _draw_layers(ax: Axes, table: pd.DataFrame, bands: list[str]) -> AxesImage:
     """Accuracy of one module as a cell for each band (row) and layer (column)."""
     require_unique(table, ("module", "band", "layer"), "the sweep over layers")
 
@@ -120,7 +120,7 @@ def _draw_layers(ax: Axes, table: pd.DataFrame, bands: Sequence[str]) -> AxesIma
         for (place, j), value in np.ndenumerate(values):
             if np.isfinite(value):
                 ax.text(
-                    layers[j],
+                    float(layers[j]),
                     place,
                     f"{value:.0f}",
                     ha="center",

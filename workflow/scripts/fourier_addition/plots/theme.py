@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import matplotlib
 import seaborn as sns
@@ -48,7 +48,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def _settings() -> dict[str, object]:
+def _settings() -> dict[str, Any]:
     return {
         **sns.plotting_context("paper"),
         **sns.axes_style("ticks"),
@@ -108,7 +108,8 @@ def style() -> Iterator[None]:
     """The theme for a block of code; the user's own settings are back afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_settings())
+        # A setting is known by its name alone: matplotlib lists several hundred.
+        cast("dict[str, Any]", matplotlib.rcParams).update(_settings())
         yield
 
 
@@ -123,24 +124,31 @@ def themed(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
     return inside
 
 
+def _palette(name: str) -> Colormap:
+    """One of seaborn's palettes as a continuous map."""
+    palette: Colormap = sns.color_palette(name, as_cmap=True)
+    return palette
+
+
 def layer_map() -> Colormap:
     """Sequential map for layers, dark is late; its lightest colour is still readable as a line."""
-    return sns.color_palette("flare", as_cmap=True)
+    return _palette("flare")
 
 
 def accuracy_map() -> Colormap:
     """Sequential map for accuracies, light is low; cells without a value are grey."""
-    return sns.color_palette("crest", as_cmap=True).with_extremes(bad=CONTROL)
+    return _palette("crest").with_extremes(bad=CONTROL)
 
 
 def count_map() -> Colormap:
     """Sequential map for counts, light is few; even one must be seen on white."""
-    return sns.color_palette("crest", as_cmap=True)
+    return _palette("crest")
 
 
 def logit_map() -> Colormap:
     """Diverging map for logits, white at 0; cells without a value are grey."""
-    return matplotlib.colormaps["RdBu_r"].with_extremes(bad=CONTROL)
+    diverging: Colormap = matplotlib.colormaps["RdBu_r"]
+    return diverging.with_extremes(bad=CONTROL)
 
 
 def module_label(module: str) -> str:

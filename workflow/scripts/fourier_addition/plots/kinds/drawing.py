@@ -19,6 +19,7 @@ Drawing = Callable[[Results, Options], Drawn]
 
 def only(results: Results, name: str) -> pd.DataFrame:
     """The one table of an input. Raises ValueError where the input has several."""
+    table: pd.DataFrame
     (table,) = results[name]
     return table
 

@@ -26,7 +26,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.intervals import bootstrap_interval
 from fourier_addition.modules import FILTERED
-from fourier_addition.tables import write_table
+from fourier_addition.tables import TableCells, write_table
 from tiny import number_ids, tiny_model
 
 SETTINGS = {"seed": 0, "resamples": 500}
@@ -124,7 +124,7 @@ class TestTable1:
         headings, rows = table1_cells(table)
         for suffix in ("csv", "md", "tex"):
             path = tmp_path / f"table1.{suffix}"
-            write_table(table, path, headings=headings, rows=rows, text_columns=2)
+            write_table(TableCells(table, headings, rows, text_columns=2), path)
         back = pd.read_csv(tmp_path / "table1.csv", keep_default_na=False, na_values=[""])
         pd.testing.assert_frame_equal(back, table, check_dtype=False)
         lines = (tmp_path / "table1.md").read_text().splitlines()
@@ -134,7 +134,7 @@ class TestTable1:
         latex = (tmp_path / "table1.tex").read_text()
         assert latex.count("&") == 3 * 6 and latex.count(r"\\") == 3
         with pytest.raises(UserError, match=r"\.csv, \.md or \.tex"):
-            write_table(table, tmp_path / "table1.xlsx", headings=headings, rows=rows, text_columns=2)
+            write_table(TableCells(table, headings, rows, text_columns=2), tmp_path / "table1.xlsx")
 
 
 class TestErrors:

@@ -1,17 +1,21 @@
 """The configuration: schema, defaults, manual, and one sentence for every fault."""
 
 import copy
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 from fourier_addition.errors import UserError
+from fourier_addition.pipeline.claim_inputs import ROLES
 from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.config_files import require_distinct_keys
 from fourier_addition.pipeline.config_page import document
-from fourier_addition.pipeline.figures import FAMILIES, NEEDS, PAPER, views
+from fourier_addition.pipeline.figures import FAMILIES, KINDS, PAPER, WHY, views
 from fourier_addition.pipeline.names import instances, tau_of
+from fourier_addition.pipeline.tables import PAPER_TABLES, TABLE_KINDS
+from fourier_addition.tables.cells import MAKERS
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name != "schema.yaml")
@@ -82,6 +86,9 @@ def test_every_key_of_the_schema_has_a_description():
         (["figures", "spiral"], {"run": "mini.scratch"}, r"`figures.spiral` is not a figure of the paper"),
         (["figures", "spiral"], {"kind": "spiral"}, r"`figures.spiral.kind` must be one of"),
         (["tables", "mine"], {"run": "mini.scratch"}, r"`tables.mine.kind` is missing"),
+        (["figures", "figure-5", "embeddings"], ["mini", "minilm"], r"names 2 number embeddings, but"),
+        (["figures", "figure-15", "seed"], 9, r"`figures.figure-15.seed` is 9, but run 'mini.finetuned'"),
+        (["tables", "mine"], {"kind": "spiral"}, r"`tables.mine.kind` must be one of ablation"),
         (["tables", "mine"], {"kind": "claims"}, r"`tables.mine.roles` is missing"),
         (["tables", "claims", "roles"], {}, r"`tables.claims.roles` is"),
         (
@@ -129,14 +136,35 @@ def test_defaults_do_not_change_the_given_configuration(default):
     assert default == before
 
 
-def test_every_kind_of_figure_has_a_family_and_needs():
-    kinds = [kind for needed in NEEDS.values() for kind in needed]
-    assert sorted(kinds) == sorted(FAMILIES)
-    assert {kind for kind, _ in PAPER.values()} <= set(FAMILIES)
+def test_every_kind_of_figure_has_a_script_a_caption_and_a_drawing_function():
+    assert all(name == kind.name and kind.description for name, kind in KINDS.items())
+    assert all(kind.shows and set(kind.shows) <= set(WHY) for kind in KINDS.values())
+    assert {kind for kind, _ in PAPER.values()} <= set(KINDS)
     assert sorted(PAPER) == sorted(f"figure-{number}" for number in range(1, 24))
-    for family in set(FAMILIES.values()):
+    for family in FAMILIES:
         assert (ROOT / "workflow" / "scripts" / f"figure_{family}.py").is_file()
         assert (ROOT / "workflow" / "report" / f"{family}.rst").is_file()
+        drawings = importlib.import_module(f"fourier_addition.plots.kinds.{family}").DRAWINGS
+        assert set(drawings) == {kind.name for kind in KINDS.values() if kind.family == family}
+
+
+def test_every_kind_of_table_has_a_maker_of_cells():
+    assert all(name == kind.name and kind.description for name, kind in TABLE_KINDS.items())
+    assert set(PAPER_TABLES.values()) <= set(TABLE_KINDS)
+    # The claims have a rule and a script of their own.
+    assert set(MAKERS) == set(TABLE_KINDS) - {"claims"}
+    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())["properties"]
+    roles = schema["tables"]["additionalProperties"]["properties"]["roles"]["properties"]
+    assert set(roles) == set(ROLES)
+
+
+@pytest.mark.parametrize(("section", "kinds"), [("figures", KINDS), ("tables", TABLE_KINDS)])
+def test_the_schema_leaves_kinds_to_their_records(section, kinds):
+    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())["properties"][section]
+    kind = schema["additionalProperties"]["properties"]["kind"]
+    assert set(kind) == {"type", "description"} and not any(f"`{name}`" in str(kind) for name in kinds)
+    manual = document()
+    assert all(f"| `{name}` | " in manual and each.description in manual for name, each in kinds.items())
 
 
 @pytest.mark.parametrize(("value", "now"), [("none", "raw"), ("gain", "folded")])

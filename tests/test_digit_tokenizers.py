@@ -105,7 +105,8 @@ def config():
 
 def test_what_makes_sense_for_digits_is_allowed(config):
     found = views(validated(config))
-    assert found["answers"].inputs["table"].endswith("digits.4shot.seed0/answers.parquet")
+    (answers,) = found["answers"].inputs["predictions"]
+    assert answers.endswith("digits.4shot.seed0/answers.parquet")
 
 
 @pytest.mark.parametrize(

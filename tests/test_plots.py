@@ -14,7 +14,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.fourier import spectrum as magnitudes
 from fourier_addition.fourier import waves as component_waves
-from fourier_addition.plots import ablation, errors, pairs, probes, theme
+from fourier_addition.plots import errors, frame, pairs, probes, sweeps, table1, theme
 from fourier_addition.plots.clusters import plot_clusters
 from fourier_addition.plots.embedding import plot_embedding_spectra
 from fourier_addition.plots.heatmap import plot_logit_heatmaps
@@ -271,17 +271,17 @@ FIGURES = {
         error_table(), facts=facts(("low from MLP", "multiples of 10", 0.9)), scale="log", note=NOTE
     ),
     "single component": lambda: plot_single_component(kept_table(), size=101, note=NOTE),
-    "table 1": lambda: ablation.plot_table1(filter_table(), note=NOTE),
-    "digit ranges": lambda: ablation.plot_digit_ranges(
+    "table 1": lambda: table1.plot_table1(filter_table(), note=NOTE),
+    "digit ranges": lambda: table1.plot_digit_ranges(
         pd.concat([filter_table().assign(digit_range=name) for name in ("0-9", "10-99", "100-260")]),
         names={"0-9": "one digit"},
     ),
-    "tau": lambda: ablation.plot_tau(tau_table(), tau=10, baseline=0.98, note=NOTE),
-    "layer bands": lambda: ablation.plot_layer_bands(
+    "tau": lambda: sweeps.plot_tau(tau_table(), tau=10, baseline=0.98, note=NOTE),
+    "layer bands": lambda: sweeps.plot_layer_bands(
         layer_table(), names={"low": "low frequencies"}, note=NOTE
     ),
-    "periods": lambda: ablation.plot_single_periods(period_table(), baseline=0.98, note=NOTE),
-    "periods paper": lambda: ablation.plot_single_periods(period_table(range(1, 261), 520)),
+    "periods": lambda: sweeps.plot_single_periods(period_table(), baseline=0.98, note=NOTE),
+    "periods paper": lambda: sweeps.plot_single_periods(period_table(range(1, 261), 520)),
     "probes": lambda: probes.plot_probes(probe_table(), names={"fine-tuned": "model"}, note=NOTE),
     "figure 1": lambda: pairs.plot_lens_and_heatmaps(lens_table(48), logits(521, 48, 108), answer=108),
     "figure 5": lambda: pairs.plot_spectrum_and_clusters(
@@ -345,7 +345,7 @@ def _everything_written(figure, renderer):
 def test_save_writes_three_files_that_agree(tmp_path):
     stem = tmp_path / "mini.finetuned.figure-1a"
     figure, table = plot_lens(lens_table())
-    paths = theme.save(figure, table, stem)
+    paths = frame.save(figure, table, stem)
     assert [path.name for path in paths] == [f"{stem.name}.{suffix}" for suffix in ("pdf", "png", "csv")]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
     pd.testing.assert_frame_equal(pd.read_csv(paths[2]), table)
@@ -367,15 +367,15 @@ def test_save_writes_three_files_that_agree(tmp_path):
 )
 def test_two_runs_give_the_same_bytes(tmp_path, build):
     for turn in ("one", "two"):
-        theme.save(*build(), tmp_path / turn)
+        frame.save(*build(), tmp_path / turn)
     for suffix in ("pdf", "png", "csv"):
         assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
 
 
 def test_the_readers_own_style_neither_matters_nor_changes(tmp_path):
-    theme.save(*plot_lens(lens_table()), tmp_path / "plain")
+    frame.save(*plot_lens(lens_table()), tmp_path / "plain")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "pdf.fonttype": 3}):
-        theme.save(*plot_lens(lens_table()), tmp_path / "styled")
+        frame.save(*plot_lens(lens_table()), tmp_path / "styled")
         assert matplotlib.rcParams["font.size"] == 30
     for suffix in ("pdf", "png"):
         assert (tmp_path / f"plain.{suffix}").read_bytes() == (tmp_path / f"styled.{suffix}").read_bytes()
@@ -705,7 +705,7 @@ def test_single_components_find_a_period_written_short():
 
 def test_table1_has_a_dot_and_a_control_in_each_row():
     given = filter_table().assign(reference=0.5, sweep="not drawn")
-    figure, drawn = ablation.plot_table1(given, reference="paper")
+    figure, drawn = table1.plot_table1(given, reference="paper")
     ax = figure.axes[0]
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names[0] == "nothing removed" and names[3] == "low from MLP"
@@ -727,7 +727,7 @@ def test_table1_has_a_dot_and_a_control_in_each_row():
 
 
 def test_without_controls_no_band_is_promised():
-    figure, drawn = ablation.plot_table1(filter_table(control=False))
+    figure, drawn = table1.plot_table1(filter_table(control=False))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["accuracy and interval"]
     assert not controls(figure.axes[0])
     assert not {"control_low", "reference"} & set(drawn.columns)
@@ -762,7 +762,7 @@ def test_layer_bands_show_and_write_accuracies():
     assert texts(figure.axes[0]) == ["100", "67", "33"] * 2
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["low frequencies", "high"]
     assert len(drawn) == len(layer_table())
-    many, _ = ablation.plot_layer_bands(layer_table(48))
+    many, _ = sweeps.plot_layer_bands(layer_table(48))
     assert not texts(many.axes[0])
 
 
@@ -809,11 +809,11 @@ NOTHING_TO_SHOW = {
     "training": lambda: plot_training(histories().iloc[:0]),
     "errors": lambda: errors.plot_errors(error_table().iloc[:0]),
     "single component": lambda: plot_single_component(kept_table().iloc[:0], size=101),
-    "table 1": lambda: ablation.plot_table1(filter_table().iloc[:0]),
-    "digit ranges": lambda: ablation.plot_digit_ranges(filter_table().assign(digit_range="a").iloc[:0]),
-    "tau": lambda: ablation.plot_tau(tau_table().iloc[:0]),
-    "layer bands": lambda: ablation.plot_layer_bands(layer_table().iloc[:0]),
-    "periods": lambda: ablation.plot_single_periods(period_table().iloc[:0]),
+    "table 1": lambda: table1.plot_table1(filter_table().iloc[:0]),
+    "digit ranges": lambda: table1.plot_digit_ranges(filter_table().assign(digit_range="a").iloc[:0]),
+    "tau": lambda: sweeps.plot_tau(tau_table().iloc[:0]),
+    "layer bands": lambda: sweeps.plot_layer_bands(layer_table().iloc[:0]),
+    "periods": lambda: sweeps.plot_single_periods(period_table().iloc[:0]),
     "probes": lambda: probes.plot_probes(probe_table().iloc[:0]),
 }
 

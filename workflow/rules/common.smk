@@ -19,7 +19,7 @@ if not SCRIPTS.is_dir():
 sys.path.insert(0, str(SCRIPTS))
 
 from fourier_addition.pipeline import paths, shards
-from fourier_addition.pipeline.claim_inputs import claim_files, claim_labels, claim_runs
+from fourier_addition.pipeline.claim_inputs import claim_labels, claim_runs
 from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.names import (
     instance,
@@ -34,6 +34,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.pipeline.figures import views
 from fourier_addition.pipeline.own_files import own_files
 from fourier_addition.pipeline.sizing import Machine, estimate
+from fourier_addition.pipeline.tables import table_files, table_names
 from fourier_addition.pipeline.why_records import remember_code
 
 try:
@@ -329,26 +330,7 @@ def run_tau(wildcards):
 
 def table_inputs(wildcards):
     """What a table reads, by its kind."""
-    table = config["tables"][wildcards.table]
-    if table["kind"] == "api":
-        return [paths.api_run(run, "accuracy.json") for run in table["runs"]]
-    files = {
-        "accuracy": ["accuracy.json"],
-        "arms": ["accuracy.json", "history.parquet"],
-        "prompted": ["answers.json"],
-    }
-    if table["kind"] in files:
-        return [
-            paths.run(instance(run, seed), file)
-            for run in table["runs"]
-            for seed in config["runs"][run]["seeds"]
-            for file in files[table["kind"]]
-        ]
-    file = {
-        "ablation": "ablation/all/summary.parquet",
-        "sensitivity": "ablation/conclusions.parquet",
-    }
-    return paths.run(instance(table["run"], table["seed"]), file[table["kind"]])
+    return table_files(config, wildcards.table)
 
 
 def claim_settings(wildcards):
@@ -365,6 +347,7 @@ def claim_settings(wildcards):
 
 
 def views_of(family):
+    """Names of the figures that the script of one family draws."""
     return [name for name, view in VIEWS.items() if view.family == family]
 
 

@@ -3,7 +3,7 @@
 
 rule table:
     input:
-        table_inputs,
+        unpack(table_inputs),
     output:
         csv=report(
             paths.table("{table}", "csv"),
@@ -17,7 +17,7 @@ rule table:
     wildcard_constraints:
         table=alternatives([name for name in config["tables"] if name not in CLAIMS]),
     group:
-        lambda wildcards: views_group([table_inputs(wildcards)])
+        lambda wildcards: views_group(table_inputs(wildcards).values())
     conda:
         "../../envs/analysis.yaml"
     resources:
@@ -27,13 +27,14 @@ rule table:
     params:
         code=digest("table.py"),
         kind=lambda wildcards: config["tables"][wildcards.table]["kind"],
+        names=lambda wildcards: table_names(config, wildcards.table),
     script:
         "../scripts/table.py"
 
 
 rule claims:
     input:
-        unpack(lambda wildcards: claim_files(config, wildcards.table)),
+        unpack(table_inputs),
     output:
         csv=report(
             paths.table("{table}", "csv"),
@@ -47,7 +48,7 @@ rule claims:
     wildcard_constraints:
         table=alternatives(CLAIMS),
     group:
-        lambda wildcards: views_group(claim_files(config, wildcards.table).values())
+        lambda wildcards: views_group(table_inputs(wildcards).values())
     conda:
         "../../envs/analysis.yaml"
     resources:

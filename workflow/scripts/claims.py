@@ -3,7 +3,7 @@
 from fourier_addition.claims.evidence import Evidence
 from fourier_addition.claims.table import claim_cells, claims_table
 from fourier_addition.pipeline.job import job, mock_snakemake
-from fourier_addition.tables import write_table
+from fourier_addition.tables import TableCells, write_table
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("claims", table="claims")
@@ -18,4 +18,4 @@ with job(snakemake) as log:
         log.info("%s: %d", verdict, count)
     headings, rows = claim_cells(table)
     for path in snakemake.output:
-        write_table(table, path, headings=headings, rows=rows, text_columns=len(headings))
+        write_table(TableCells(table, headings, rows, text_columns=len(headings)), path)

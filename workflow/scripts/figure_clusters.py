@@ -1,19 +1,14 @@
 """Figure 5b: t-SNE map and k-means clusters of a number embedding."""
 
-import pandas as pd
-from fourier_addition.errors import UserError
+from fourier_addition.files.results import read_results
 from fourier_addition.pipeline.job import job, mock_snakemake
-from fourier_addition.plots.clusters import plot_clusters
-from fourier_addition.plots.theme import save
+from fourier_addition.plots.frame import save
+from fourier_addition.plots.kinds.clusters import DRAWINGS
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("figure_clusters", figure="figure-5b")
 
 with job(snakemake):
-    options = snakemake.params.options
-    if len(snakemake.input.clusters) > 1:
-        raise UserError("A figure of kind `clusters` shows one embedding; give one under `embeddings`.")
-    table = pd.read_parquet(snakemake.input.clusters[0])
-    title = next(iter(options["labels"].values()))
-    figure, drawn = plot_clusters(table, title=title, note=options["note"])
+    draw = DRAWINGS[snakemake.params.kind]
+    figure, drawn = draw(read_results(snakemake.input.items()), snakemake.params.options)
     save(figure, drawn, snakemake.output.pdf.removesuffix(".pdf"))

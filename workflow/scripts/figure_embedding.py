@@ -1,18 +1,14 @@
 """Figures 5a, 7a, 15: spectra of number embeddings."""
 
-import pandas as pd
+from fourier_addition.files.results import read_results
 from fourier_addition.pipeline.job import job, mock_snakemake
-from fourier_addition.plots.embedding import plot_embedding_spectra
-from fourier_addition.plots.theme import save
+from fourier_addition.plots.frame import save
+from fourier_addition.plots.kinds.embedding import DRAWINGS
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("figure_embedding", figure="figure-15")
 
 with job(snakemake):
-    options = snakemake.params.options
-    table = pd.concat(
-        pd.read_parquet(path).assign(name=name)
-        for path, name in zip(snakemake.input.spectra, options["names"], strict=True)
-    )
-    figure, drawn = plot_embedding_spectra(table, names=options["labels"], note=options["note"])
+    draw = DRAWINGS[snakemake.params.kind]
+    figure, drawn = draw(read_results(snakemake.input.items()), snakemake.params.options)
     save(figure, drawn, snakemake.output.pdf.removesuffix(".pdf"))

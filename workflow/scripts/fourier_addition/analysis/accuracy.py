@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fourier_addition.files.manifests import read_json
 from fourier_addition.intervals import student_interval, wilson_interval
-
-
-def accuracies_of(paths: Sequence[str]) -> dict[tuple[str, int], dict[str, Any]]:
-    """What runs wrote as `accuracy.json`, by run and seed."""
-    return {_instance(path): read_json(path) for path in paths}
-
-
-def _instance(path: str) -> tuple[str, int]:
-    run, seed = re.search(r"runs/(.+)\.seed(\d+)/", str(path)).groups()
-    return run, int(seed)
 
 
 def accuracy_table(results: Mapping[tuple[str, int], Mapping[str, Any]]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ class Evidence:
 
     A role is the part that a run or a model plays in the paper, as `finetuned` or `embeddings`.
 
-    files: `{role}_{what}` -> paths, for example `finetuned_lens`. runs: role -> names. labels: name of a
+    files: `{role}_{what}` -> paths, as `finetuned_lens`. runs: role -> names. labels: name of a
     run or model -> what figures call it. settings: the configuration's `claims`, and beside them
     `unharmed` and `harmed` of its ablations, `lens_norm`, `null_level` and `seed` of its analysis, and
     `tau` of the fine-tuned run.
@@ -45,7 +45,7 @@ class Evidence:
 
     def tests(self, role: str) -> list[dict[str, Any]]:
         """Results of a role's run on its test split, one a seed: examples, accuracy, within_2, within_10."""
-        return [read_json(path)["test"] for path in self.files[f"{role}_accuracy"]]
+        return [read_json(path)["test"] for path in dict.fromkeys(self.files[f"{role}_accuracy"])]
 
     def histories(self, role: str) -> list[pd.DataFrame]:
         """Validation accuracy of a role's run by epoch, one table a seed: epoch, accuracy."""

@@ -1,39 +1,87 @@
-"""Which runs of a study stand for the paper's, and the results of theirs that the claims are read off."""
+"""Which runs of a study stand for the paper's, and which of their results the claims are read off.
+
+To add a role: one `Role` below, and its key under `tables.<name>.roles` in config/schema.yaml.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from fourier_addition.pipeline import paths
-from fourier_addition.pipeline.names import instance, label_of
+from fourier_addition.pipeline.config_errors import require_known
+from fourier_addition.pipeline.inputs import (
+    Input,
+    Shown,
+    of_api_run,
+    of_embedding,
+    of_run,
+    of_seeds,
+)
+from fourier_addition.pipeline.names import label_of
+from fourier_addition.pipeline.run_checks import (
+    Check,
+    check_asked,
+    check_embedding,
+    check_number_tokens,
+    check_trained,
+)
 
-ONE_SEED = {
-    "finetuned": {
-        "lens": "lens.parquet",
-        "spectra": "spectra.parquet",
-        "peaks": "peaks.parquet",
-        "summary": "ablation/all/summary.parquet",
-        "predictions": "ablation/all/predictions.parquet",
-    },
-    "scratch": {"spectra": "spectra.parquet"},
-    "frozen": {"spectra": "spectra.parquet"},
-    "multiplication": {"spectra": "spectra.parquet"},
-    "polish": {"spectra": "spectra.parquet"},
+
+@dataclass(frozen=True)
+class Role:
+    """A role of the paper: what stands for it, what is read of it, and what must hold of it.
+
+    of: a run, a run of an API, or a number embedding (of a model or a run).
+    inputs: what -> files. checks: of every run or embedding with this role.
+    """
+
+    inputs: Mapping[str, Input]
+    of: Literal["run", "API run", "embedding"] = "run"
+    checks: tuple[Check, ...] = (check_number_tokens, check_trained)
+
+
+_SPECTRA, _ACCURACY, _HISTORY = (
+    of_run("spectra.parquet"),
+    of_seeds("accuracy.json"),
+    of_seeds("history.parquet"),
+)
+
+ROLES: dict[str, Role] = {
+    "finetuned": Role(
+        {
+            "lens": of_run("lens.parquet"),
+            "spectra": _SPECTRA,
+            "peaks": of_run("peaks.parquet"),
+            "summary": of_run("ablation/all/summary.parquet"),
+            "predictions": of_run("ablation/all/predictions.parquet"),
+            "accuracy": _ACCURACY,
+        }
+    ),
+    "scratch": Role(
+        {
+            "spectra": _SPECTRA,
+            "accuracy": _ACCURACY,
+            "embedding_spectrum": of_embedding("spectrum.parquet"),
+        }
+    ),
+    "small_scratch": Role({"accuracy": _ACCURACY, "history": _HISTORY}),
+    "frozen": Role({"spectra": _SPECTRA, "accuracy": _ACCURACY, "history": _HISTORY}),
+    "frozen_random": Role({"accuracy": _ACCURACY}),
+    "multiplication": Role({"spectra": _SPECTRA, "accuracy": _ACCURACY}),
+    "polish": Role({"spectra": _SPECTRA}),
+    "prompted": Role(
+        {"answers": of_run("answers.json"), "spectra": _SPECTRA},
+        checks=(check_number_tokens, check_asked),
+    ),
+    "closed": Role({"accuracy": of_api_run("accuracy.json")}, of="API run", checks=()),
+    "embeddings": Role(
+        {"spectrum": of_embedding("spectrum.parquet"), "clusters": of_embedding("clusters.parquet")},
+        of="embedding",
+        checks=(check_embedding,),
+    ),
 }
-"""Role -> what is read of the table's seed (below the run's folder)."""
-
-EVERY_SEED = {
-    "finetuned": ("accuracy",),
-    "scratch": ("accuracy",),
-    "small_scratch": ("accuracy", "history"),
-    "frozen": ("accuracy", "history"),
-    "frozen_random": ("accuracy",),
-    "multiplication": ("accuracy",),
-}
-"""Role -> what is read of every seed."""
-
-_SUFFIX = {"accuracy": "json", "history": "parquet"}
+"""Every role, by its key in the configuration."""
 
 
 def claim_runs(table: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -60,31 +108,31 @@ def claim_files(config: Mapping[str, Any], name: str) -> dict[str, list[str]]:
     config: checked. name: of the table.
     """
     table = config["tables"][name]
-    seed, files = table["seed"], {}
-
-    def seed_of(run: str) -> int:
-        seeds = config["runs"][run]["seeds"]
-        return seed if seed in seeds else seeds[0]
-
+    files: dict[str, list[str]] = {}
     for role, names in claim_runs(table).items():
-        for what, file in ONE_SEED.get(role, {}).items():
-            files[f"{role}_{what}"] = [paths.run(instance(run, seed_of(run)), file) for run in names]
-        for what in EVERY_SEED.get(role, ()):
-            files[f"{role}_{what}"] = [
-                paths.run(instance(run, each), f"{what}.{_SUFFIX[what]}")
-                for run in names
-                for each in config["runs"][run]["seeds"]
-            ]
-        if role == "prompted":
-            instances = [instance(run, seed_of(run)) for run in names]
-            files["prompted_answers"] = [paths.run(each, "answers.json") for each in instances]
-            files["prompted_spectra"] = [paths.run(each, "spectra.parquet") for each in instances]
-        if role == "closed":
-            files["closed_accuracy"] = [paths.api_run(run, "accuracy.json") for run in names]
-        if role in ("embeddings", "scratch"):
-            places = [instance(each, seed_of(each)) if each in config["runs"] else each for each in names]
-            key = "embeddings" if role == "embeddings" else "scratch_embedding"
-            files[f"{key}_spectrum"] = [paths.embedding(place, "spectrum.parquet") for place in places]
-            if role == "embeddings":
-                files["embeddings_clusters"] = [paths.embedding(p, "clusters.parquet") for p in places]
+        record = ROLES[role]
+        shown = Shown(
+            config,
+            table["seed"],
+            runs=names if record.of == "run" else (),
+            # A run has a number embedding too.
+            embeddings=() if record.of == "API run" else names,
+            api_runs=names if record.of == "API run" else (),
+        )
+        files |= {f"{role}_{what}": paths_of(shown) for what, paths_of in record.inputs.items()}
     return files
+
+
+def check_roles(config: Mapping[str, Any], table: Mapping[str, Any], where: str) -> None:
+    """Raise UserError where a run, model or API run cannot stand for its role. where: key of the table."""
+    known = {
+        "run": config["runs"],
+        "API run": config["api_runs"],
+        "embedding": {**config["embeddings"], **config["runs"]},
+    }
+    for role, names in table["roles"].items():
+        key, record = f"{where}.roles.{role}", ROLES[role]
+        for name in [names] if isinstance(names, str) else names:
+            require_known(name, key, known[record.of], record.of)
+            for check in record.checks:
+                check(config, name, key)

@@ -12,6 +12,8 @@ from fourier_addition.fourier import fourier_basis
 from fourier_addition.pipeline.config_errors import require_known
 from fourier_addition.pipeline.names import known_numbers, prompted, task_of, tau_of
 from fourier_addition.pipeline.paths import slug
+from fourier_addition.pipeline.run_checks import check_number_tokens, check_seed
+from fourier_addition.pipeline.tables import check_tables
 from fourier_addition.tasks import split_sizes
 from fourier_addition.training.arms import ARMS
 
@@ -44,28 +46,6 @@ def check_prompted(config: dict[str, Any]) -> None:
                     f"Config key `runs.{name}.{asks[0]}` is of prompted runs and needs `shots`, the number "
                     "of solved examples before every prompt."
                 )
-
-
-def check_trained(config: Mapping[str, Any], run: str, where: str) -> None:
-    """Raise UserError where a key asks for the training of a run that is not trained."""
-    if prompted(config["runs"][run]):
-        raise UserError(f"Config key `{where}` shows training, but run '{run}' is prompted, not trained.")
-
-
-def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None:
-    """Raise UserError where a key needs logits over numbers that the run's model writes as several tokens.
-
-    Only prompted runs come so far with such a task; what is asked of them without logits over the
-    numbers is how they answer.
-    """
-    entry = config["runs"][run]
-    needed, known = task_of(config, entry["task"]).numbers, known_numbers(config, entry["model"])
-    if known is not None and needed > known:
-        raise UserError(
-            f"Config key `{where}`: run '{run}' needs the numbers 0..{needed - 1} as one token each, but "
-            f"number {known} is not one token of model '{entry['model']}'; its answers, written token by "
-            "token, are in a table of kind `prompted` and a figure of kind `prompted-errors`."
-        )
 
 
 def check_models(config: Mapping[str, Any]) -> None:
@@ -219,69 +199,26 @@ def check_views(config: Mapping[str, Any]) -> None:
                 f"not one token of model '{name}', which has 0..{known - 1}."
             )
     _check_ablations(config)
-    for name, table in config["tables"].items():
-        where = f"tables.{name}"
-        if name == "table-1":
-            table["kind"] = "ablation"
-        if "kind" not in table:
-            raise UserError(f"Config key `{where}.kind` is missing: only `table-1` has one of its own.")
-        if table["kind"] == "claims":
-            _check_roles(config, table, where)
-            continue
-        key = "runs" if table["kind"] in ("accuracy", "arms", "prompted", "api") else "run"
-        if key not in table:
-            raise UserError(
-                f"Config key `{where}.{key}` is missing: a table of kind {table['kind']} needs it."
-            )
-        if table["kind"] == "api":
-            for run in table["runs"]:
-                require_known(run, f"{where}.runs", config["api_runs"], "API run")
-            continue
-        for run in table["runs"] if key == "runs" else [table["run"]]:
-            require_known(run, f"{where}.{key}", config["runs"], "run")
-            if key == "run":
-                _check_seed(config, run, table["seed"], f"{where}.seed")
-                check_number_tokens(config, run, f"{where}.run")
-            if table["kind"] == "arms":
-                check_trained(config, run, f"{where}.runs")
-            if table["kind"] == "prompted" and not prompted(config["runs"][run]):
-                raise UserError(
-                    f"Config key `{where}.runs`: run '{run}' is trained; a table of kind prompted is of "
-                    "prompted runs, which have `shots`."
-                )
+    check_tables(config)
+    _check_figures(config)
+    for run in {run["task"]: run for run in config["runs"].values() if not prompted(run)}.values():
+        tau_of(config, task_of(config, run["task"]).numbers)
+
+
+def _check_figures(config: Mapping[str, Any]) -> None:
+    """Names and seeds of what figures show. What each kind of figure needs is checked in `figures.views`."""
     for name, figure in config["figures"].items():
         where = f"figures.{name}"
         runs = [("run", figure["run"])] if "run" in figure else []
         runs += [(f"runs[{index}]", run) for index, run in enumerate(figure.get("runs", []))]
         for key, run in runs:
             require_known(run, f"{where}.{key}", config["runs"], "run")
-            _check_seed(config, run, figure["seed"], f"{where}.seed")
+            check_seed(config, run, figure["seed"], f"{where}.seed")
         for index, embedding in enumerate(figure.get("embeddings", [])):
             allowed = {**config["embeddings"], **config["runs"]}
             require_known(embedding, f"{where}.embeddings[{index}]", allowed, "embedding")
-    for run in {run["task"]: run for run in config["runs"].values() if not prompted(run)}.values():
-        tau_of(config, task_of(config, run["task"]).numbers)
-
-
-def _check_roles(config: Mapping[str, Any], table: Mapping[str, Any], where: str) -> None:
-    """The runs that stand for the paper's in a table of claims."""
-    if "roles" not in table:
-        raise UserError(f"Config key `{where}.roles` is missing: a table of kind claims needs it.")
-    for role, names in table["roles"].items():
-        key = f"{where}.roles.{role}"
-        for name in [names] if isinstance(names, str) else names:
-            if role == "closed":
-                require_known(name, key, config["api_runs"], "API run")
-                continue
-            if role == "embeddings" and name not in config["runs"]:
-                require_known(name, key, {**config["embeddings"], **config["runs"]}, "embedding")
-                continue
-            require_known(name, key, config["runs"], "run")
-            check_number_tokens(config, name, key)
-            if role == "prompted" and not prompted(config["runs"][name]):
-                raise UserError(f"Config key `{key}`: run '{name}' is trained, not prompted.")
-            if role not in ("prompted", "embeddings"):
-                check_trained(config, name, key)
+            if embedding in config["runs"]:
+                check_seed(config, embedding, figure["seed"], f"{where}.seed")
 
 
 def _check_ablations(config: Mapping[str, Any]) -> None:
@@ -289,7 +226,7 @@ def _check_ablations(config: Mapping[str, Any]) -> None:
     for index, run in enumerate(ablations["runs"]):
         where = f"ablations.runs[{index}]"
         require_known(run, where, config["runs"], "run")
-        _check_seed(config, run, ablations["seed"], "ablations.seed")
+        check_seed(config, run, ablations["seed"], "ablations.seed")
         check_number_tokens(config, run, where)
         task = task_of(config, config["runs"][run]["task"])
         for name, (low, high) in ablations["digit_ranges"].items():
@@ -305,9 +242,3 @@ def _check_ablations(config: Mapping[str, Any]) -> None:
                 components_of(band, basis, tau, analysis["cut"])
             except UserError as error:
                 raise UserError(f"Config key `ablations.bands[{place}]`: {error}") from None
-
-
-def _check_seed(config: Mapping[str, Any], run: str, seed: int, where: str) -> None:
-    seeds = config["runs"][run]["seeds"]
-    if seed not in seeds:
-        raise UserError(f"Config key `{where}` is {seed}, but run '{run}' has the seeds {seeds}.")

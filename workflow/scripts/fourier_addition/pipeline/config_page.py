@@ -1,4 +1,4 @@
-"""The user's manual of the configuration, made from the schema."""
+"""The user's manual of the configuration, made from the schema and from the kinds of figures and tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from fourier_addition.files.whole import replacing
 from fourier_addition.pipeline.config import SCHEMA, schema
+from fourier_addition.pipeline.figures import KINDS, PAPER
+from fourier_addition.pipeline.tables import KEYS, PAPER_TABLES, TABLE_KINDS
 from fourier_addition.tasks import OPERATIONS
 from fourier_addition.training.arms import ARMS
 
@@ -50,7 +52,7 @@ def _type(rule: Mapping[str, Any]) -> str:
         return " or ".join(_type(each) for each in rule["anyOf"])
     if "const" in rule:
         return f"`{rule['const']}`"
-    kind = rule.get("type", "any")
+    kind: str = rule.get("type", "any")
     names = {"integer": "whole number", "array": "list", "object": "mapping", "boolean": "true or false"}
     return names.get(kind, kind)
 
@@ -77,6 +79,31 @@ def _rows(rules: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str
             yield from _rows(rule["items"], f"{name}[].")
 
 
+def _figure_kinds() -> str:
+    """Every kind of figure: what a figure of the kind needs, the paper's figures, and what is drawn."""
+    lines = ["\n| kind | needs | the paper's | what it draws |\n| --- | --- | --- | --- |\n"]
+    for kind in KINDS.values():
+        needs = ", ".join(f"`{key}`" for key in kind.shows)
+        paper = [name.removeprefix("figure-") for name, (of, _) in PAPER.items() if of == kind.name]
+        lines.append(f"| `{kind.name}` | {needs} | {', '.join(paper) or '-'} | {kind.description} |\n")
+    return "".join(lines)
+
+
+def _table_kinds() -> str:
+    """Every kind of table: what a table of the kind needs, the paper's tables, and what is listed."""
+    lines = ["\n| kind | needs | the paper's | what it lists |\n| --- | --- | --- | --- |\n"]
+    for kind in TABLE_KINDS.values():
+        paper = [name.removeprefix("table-") for name, of in PAPER_TABLES.items() if of == kind.name]
+        lines.append(
+            f"| `{kind.name}` | `{KEYS[kind.of]}` | {', '.join(paper) or '-'} | {kind.description} |\n"
+        )
+    return "".join(lines)
+
+
+KINDS_OF = {"figures": _figure_kinds, "tables": _table_kinds}
+"""Section of the configuration -> the kinds that it takes, as a table."""
+
+
 def document() -> str:
     """The text of config/README.md."""
     parts = [INTRODUCTION]
@@ -93,6 +120,8 @@ def document() -> str:
                 meaning += " " + "; ".join(f"`{value}`, {what}" for value, what in records.items())
                 meaning = meaning.rstrip(".") + "."
             parts.append(f"| `{name}` | {kind} | {default} | {meaning.replace('|', '/')} |\n")
+        if key in KINDS_OF:
+            parts.append(KINDS_OF[key]())
     return "".join(parts)
 
 

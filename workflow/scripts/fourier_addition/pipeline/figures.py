@@ -1,15 +1,364 @@
-"""Figures as views on runs: what each shows, what it reads, how it is drawn."""
+"""Figures as views on runs: every kind of figure in one record, and the figures of a configuration.
+
+To add a kind: one `Kind` below, and its drawing function in `plots/kinds/{family}.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.pipeline import paths
-from fourier_addition.pipeline.config_checks import check_number_tokens, check_trained
-from fourier_addition.pipeline.names import instance, label_of, prompted, task_of, tau_of
+from fourier_addition.pipeline.inputs import (
+    Input,
+    Shown,
+    of_embedding,
+    of_ranges,
+    of_run,
+    of_seeds,
+)
+from fourier_addition.pipeline.names import label_of, task_of, tau_of
+from fourier_addition.pipeline.run_checks import (
+    Check,
+    check_asked,
+    check_embedding,
+    check_map,
+    check_number_tokens,
+    check_trained,
+)
+from fourier_addition.tasks import Task
+
+Config = Mapping[str, Any]
+
+OPTIONS = ("layers", "layer", "max_component", "top", "window")
+"""Keys of a figure's configuration that its drawing function is given as they are."""
+
+WHY: dict[str, str] = {
+    "run": "this figure shows one run",
+    "runs": "this figure compares runs",
+    "embeddings": "this figure shows number embeddings",
+}
+"""Keys of a figure's configuration that name what is shown -> why a kind needs the key."""
+
+
+# What a figure is drawn with beside its tables. A kind lists the facts that its drawing function reads:
+# any fact more would redraw the figure for nothing.
+
+
+def _task(shown: Shown) -> Task:
+    return task_of(shown.config, shown.config["runs"][shown.runs[0]]["task"])
+
+
+def _answer(shown: Shown) -> int:
+    task = _task(shown)
+    return int(task.apply(*shown.config["tasks"][task.name]["running_example"]))
+
+
+FACTS: dict[str, Callable[[Shown], Any]] = {
+    # Of the one run that is shown.
+    "answer": _answer,
+    "numbers": lambda shown: _task(shown).numbers,
+    "tau": lambda shown: tau_of(shown.config, _task(shown).numbers),
+    # Of the analysis.
+    "lens_norm": lambda shown: shown.config["analysis"]["lens_norm"],
+    "basis": lambda shown: shown.config["analysis"]["basis"],
+    # What the tables of an input are of, in the order of the input.
+    "names": lambda shown: list(shown.embeddings or shown.runs),
+    "instances": Shown.every_seed,
+    "run_ranges": Shown.every_range,
+}
+"""Fact -> what it is for what a figure shows."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of figure.
+
+    family: the script `figure_{family}.py` draws the kind, `report/{family}.rst` is its caption, and
+    `plots/kinds/{family}.py` has its drawing function.
+    shows: the keys that a figure of this kind must have, of `run`, `runs` and `embeddings`.
+    inputs: name -> files, as the drawing function calls them.
+    facts, caption_facts: what the drawing function and the caption are given beside them.
+    run_checks, embedding_checks: what must hold of every run and every embedding that is shown.
+    one_embedding: a figure of this kind shows one number embedding, not several.
+    """
+
+    name: str
+    family: str
+    description: str
+    shows: tuple[str, ...]
+    inputs: Mapping[str, Input]
+    facts: tuple[str, ...] = ()
+    caption_facts: tuple[str, ...] = ()
+    run_checks: tuple[Check, ...] = (check_number_tokens,)
+    embedding_checks: tuple[Check, ...] = (check_embedding,)
+    one_embedding: bool = False
+
+
+_ONE_RUN, _RUNS, _EMBEDDINGS = ("run",), ("runs",), ("embeddings",)
+_TRAINED = (check_trained, check_number_tokens)
+_MAPPED = (check_embedding, check_map)
+_LENS, _EXAMPLE = of_run("lens.parquet"), of_run("example.parquet")
+_WAVES, _SPECTRA = of_run("waves.parquet"), of_run("spectra.parquet")
+_SUMMARY = of_run("ablation/all/summary.parquet")
+_FILTERED = of_run("ablation/all/predictions.parquet")
+_SUMMARIES_OF_RANGES = of_ranges("summary.parquet")
+_HISTORIES, _ACCURACIES = of_seeds("history.parquet"), of_seeds("accuracy.json")
+_EMBEDDING_SPECTRA = of_embedding("spectrum.parquet")
+_CLUSTERS = of_embedding("clusters.parquet")
+_spectrum = partial(Kind, family="spectrum", caption_facts=("basis",))
+
+_KINDS = (
+    # One run: what the model predicts layer by layer, and the logits of its modules.
+    Kind(
+        name="lens-and-heatmaps",
+        family="pairs",
+        description="logit lens beside the logits of every MLP and attention output",
+        shows=_ONE_RUN,
+        inputs={"lens": _LENS, "example": _EXAMPLE},
+        facts=("answer", "lens_norm"),
+    ),
+    Kind(
+        name="lens",
+        family="lens",
+        description="accuracy of the logit lens by layer",
+        shows=_ONE_RUN,
+        inputs={"lens": _LENS},
+        facts=("lens_norm",),
+    ),
+    Kind(
+        name="heatmap",
+        family="heatmap",
+        description="logits of every MLP and attention output around the answer, layer by number",
+        shows=_ONE_RUN,
+        inputs={"example": _EXAMPLE},
+        facts=("answer",),
+    ),
+    Kind(
+        name="logits",
+        family="logits",
+        description="logits over the numbers of one MLP and one attention output",
+        shows=_ONE_RUN,
+        inputs={"example": _EXAMPLE},
+        facts=("answer",),
+    ),
+    # One run: the Fourier components of those logits.
+    _spectrum(
+        name="example-spectrum",
+        description="spectrum of one MLP and one attention output for the running example",
+        shows=_ONE_RUN,
+        inputs={"spectra": of_run("example-spectra.parquet")},
+        facts=("tau",),
+    ),
+    _spectrum(
+        name="mean-spectra",
+        description="spectra of MLP and attention outputs averaged over examples, a line for each layer",
+        shows=_ONE_RUN,
+        inputs={"spectra": _SPECTRA},
+    ),
+    _spectrum(
+        name="low-spectra",
+        description="the same up to the cut between low and high frequencies",
+        shows=_ONE_RUN,
+        inputs={"spectra": _SPECTRA},
+        facts=("tau",),
+    ),
+    Kind(
+        name="waves-sum",
+        family="waves",
+        description="the largest components of the final logits as waves, and their sum",
+        shows=_ONE_RUN,
+        inputs={"waves": _WAVES},
+    ),
+    Kind(
+        name="waves-band",
+        family="waves",
+        description="the largest components below and above the cut as waves",
+        shows=_ONE_RUN,
+        inputs={"waves": _WAVES},
+        facts=("tau",),
+    ),
+    Kind(
+        name="waves-longest",
+        family="waves",
+        description="the component of the longest period as a wave",
+        shows=_ONE_RUN,
+        inputs={"waves": _WAVES},
+    ),
+    # One run: how far its predictions are from the answers, as it is and under filters.
+    Kind(
+        name="errors",
+        family="errors",
+        description="distribution of the errors of the predictions",
+        shows=_ONE_RUN,
+        inputs={"predictions": of_run("predictions.parquet")},
+    ),
+    Kind(
+        name="prompted-errors",
+        family="errors",
+        description="distribution of the errors of a prompted run's written answers",
+        shows=_ONE_RUN,
+        inputs={"predictions": of_run("answers.parquet")},
+        facts=("numbers",),
+        run_checks=(check_asked,),
+    ),
+    Kind(
+        name="filtered-errors",
+        family="errors",
+        description="errors without the low frequencies of MLPs and without the high ones of attention",
+        shows=_ONE_RUN,
+        inputs={"predictions": _FILTERED},
+    ),
+    Kind(
+        name="kept-errors",
+        family="errors",
+        description="errors when every module keeps the component of the longest period only",
+        shows=_ONE_RUN,
+        inputs={"predictions": _FILTERED},
+    ),
+    Kind(
+        name="single-component",
+        family="single_component",
+        description="prediction against answer when every module keeps one component only",
+        shows=_ONE_RUN,
+        inputs={"predictions": _FILTERED},
+        facts=("numbers",),
+    ),
+    # Ablations: accuracy under filters.
+    Kind(
+        name="table",
+        family="ablation",
+        description="table 1 as a figure: accuracy under each filter beside random subspaces",
+        shows=_ONE_RUN,
+        inputs={"summary": _SUMMARY},
+    ),
+    Kind(
+        name="layers",
+        family="ablation",
+        description="accuracy when one band is removed at one layer",
+        shows=_ONE_RUN,
+        inputs={"summary": _SUMMARY},
+    ),
+    Kind(
+        name="tau",
+        family="ablation",
+        description="accuracy against the cut between low and high frequencies",
+        shows=_ONE_RUN,
+        inputs={"summary": _SUMMARY},
+        facts=("tau",),
+    ),
+    Kind(
+        name="periods",
+        family="ablation",
+        description="accuracy when one component is removed",
+        shows=_ONE_RUN,
+        inputs={"summary": _SUMMARY},
+        facts=("numbers",),
+    ),
+    Kind(
+        name="digit-ranges",
+        family="ablation",
+        description="table 1 for every digit range of the operands and every run",
+        shows=_RUNS,
+        inputs={"summaries": _SUMMARIES_OF_RANGES},
+        facts=("run_ranges",),
+    ),
+    Kind(
+        name="range-heatmap",
+        family="ablation",
+        description="accuracy by filter and digit range, a panel for each run",
+        shows=_RUNS,
+        inputs={"summaries": _SUMMARIES_OF_RANGES},
+        facts=("run_ranges",),
+    ),
+    # Several runs.
+    Kind(
+        name="training",
+        family="training",
+        description="validation accuracy by epoch, mean and deviation over seeds",
+        shows=_RUNS,
+        inputs={"histories": _HISTORIES},
+        facts=("instances",),
+        run_checks=_TRAINED,
+    ),
+    Kind(
+        name="arms",
+        family="training",
+        description="test accuracy after training, a dot for each seed",
+        shows=_RUNS,
+        inputs={"accuracies": _ACCURACIES},
+        facts=("instances",),
+        run_checks=_TRAINED,
+    ),
+    Kind(
+        name="layer-probes",
+        family="probes",
+        description="probes of the number modulo T on the residual stream, by layer",
+        shows=_RUNS,
+        inputs={"probes": of_run("probes.parquet")},
+        facts=("names",),
+    ),
+    _spectrum(
+        name="spectra-comparison",
+        description="mean spectra of several runs, a row of panels for each",
+        shows=_RUNS,
+        inputs={"spectra": _SPECTRA},
+    ),
+    # Number embeddings.
+    Kind(
+        name="embedding",
+        family="embedding",
+        description="spectrum of each number embedding",
+        shows=_EMBEDDINGS,
+        inputs={"spectra": _EMBEDDING_SPECTRA},
+        facts=("names",),
+    ),
+    Kind(
+        name="clusters",
+        family="clusters",
+        description="t-SNE map and k-means clusters of a number embedding",
+        shows=_EMBEDDINGS,
+        inputs={"clusters": _CLUSTERS},
+        facts=("names",),
+        embedding_checks=_MAPPED,
+        one_embedding=True,
+    ),
+    Kind(
+        name="probes",
+        family="probes",
+        description="probes of the number modulo T on number embeddings",
+        shows=_EMBEDDINGS,
+        inputs={"probes": of_embedding("probes.parquet")},
+        facts=("names",),
+    ),
+    Kind(
+        name="embedding-and-clusters",
+        family="pairs",
+        description="spectrum of a number embedding beside its map and clusters",
+        shows=_EMBEDDINGS,
+        inputs={"spectra": _EMBEDDING_SPECTRA, "clusters": _CLUSTERS},
+        facts=("names",),
+        embedding_checks=_MAPPED,
+        one_embedding=True,
+    ),
+    Kind(
+        name="embedding-and-training",
+        family="pairs",
+        description="spectrum of a number embedding beside validation accuracy by epoch of several runs",
+        shows=(*_RUNS, *_EMBEDDINGS),
+        inputs={"histories": _HISTORIES, "spectra": _EMBEDDING_SPECTRA},
+        facts=("instances", "names"),
+        run_checks=_TRAINED,
+        one_embedding=True,
+    ),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
+"""Every kind of figure, by name."""
+FAMILIES = tuple(sorted({kind.family for kind in _KINDS}))
+"""Every script family: `figure_{family}.py`."""
 
 PAPER: dict[str, tuple[str, Mapping[str, Any]]] = {
     "figure-1": ("lens-and-heatmaps", {}),
@@ -38,67 +387,6 @@ PAPER: dict[str, tuple[str, Mapping[str, Any]]] = {
 }
 """The paper's figures (numbers of the camera-ready): kind and the options that it sets."""
 
-FAMILIES: dict[str, str] = {
-    "lens-and-heatmaps": "pairs",
-    "embedding-and-clusters": "pairs",
-    "embedding-and-training": "pairs",
-    "lens": "lens",
-    "heatmap": "heatmap",
-    "logits": "logits",
-    "example-spectrum": "spectrum",
-    "mean-spectra": "spectrum",
-    "low-spectra": "spectrum",
-    "spectra-comparison": "spectrum",
-    "waves-sum": "waves",
-    "waves-band": "waves",
-    "waves-longest": "waves",
-    "embedding": "embedding",
-    "clusters": "clusters",
-    "probes": "probes",
-    "layer-probes": "probes",
-    "training": "training",
-    "arms": "training",
-    "errors": "errors",
-    "prompted-errors": "errors",
-    "filtered-errors": "errors",
-    "kept-errors": "errors",
-    "single-component": "single_component",
-    "table": "ablation",
-    "layers": "ablation",
-    "tau": "ablation",
-    "periods": "ablation",
-    "digit-ranges": "ablation",
-    "range-heatmap": "ablation",
-}
-"""Kind of figure -> family: the script `figure_{family}.py` that draws it."""
-
-NEEDS = {
-    "one run": [
-        "lens-and-heatmaps",
-        "lens",
-        "heatmap",
-        "logits",
-        "example-spectrum",
-        "mean-spectra",
-        "low-spectra",
-        "waves-sum",
-        "waves-band",
-        "waves-longest",
-        "errors",
-        "prompted-errors",
-        "filtered-errors",
-        "kept-errors",
-        "single-component",
-        "table",
-        "layers",
-        "tau",
-        "periods",
-    ],
-    "runs": ["training", "arms", "layer-probes", "spectra-comparison", "digit-ranges", "range-heatmap"],
-    "embeddings": ["embedding", "clusters", "probes", "embedding-and-clusters"],
-    "runs and embeddings": ["embedding-and-training"],
-}
-
 
 @dataclass(frozen=True)
 class View:
@@ -106,33 +394,13 @@ class View:
 
     name: str
     kind: str
+    family: str
     inputs: Mapping[str, Any]
     options: Mapping[str, Any]
     caption: Mapping[str, Any]
 
-    @property
-    def family(self) -> str:
-        """The script family that draws it."""
-        return FAMILIES[self.kind]
 
-
-def _kind(name: str, entry: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Kind of a figure and the options that come with it."""
-    if name in PAPER:
-        if "kind" in entry:
-            raise UserError(f"Config key `figures.{name}.kind`: the paper's figures have their kind.")
-        return PAPER[name]
-    if "kind" not in entry:
-        raise UserError(
-            f"Config key `figures.{name}` is not a figure of the paper (figure-1 to figure-23) "
-            f"and has no `kind`; kinds are {', '.join(FAMILIES)}."
-        )
-    if entry["kind"] not in FAMILIES:
-        raise UserError(f"Config key `figures.{name}.kind` must be one of {', '.join(FAMILIES)}.")
-    return entry["kind"], {}
-
-
-def views(config: Mapping[str, Any]) -> dict[str, View]:
+def views(config: Config) -> dict[str, View]:
     """Every figure of a checked configuration, by name.
 
     Raises UserError that names the figure when it lacks the run or embedding that it shows.
@@ -140,153 +408,57 @@ def views(config: Mapping[str, Any]) -> dict[str, View]:
     return {name: _view(config, name, entry) for name, entry in config["figures"].items()}
 
 
-def _view(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> View:
-    kind, preset = _kind(name, entry)
-    seed = entry["seed"]
-    options = {**preset, **{key: entry[key] for key in _OPTIONS if key in entry}, "note": config["note"]}
-    shown: list[str] = []
-    inputs: dict[str, Any] = {}
-    if kind in NEEDS["one run"]:
-        run = _wanted(entry, name, "run", "this figure shows one run")
-        if kind != "prompted-errors":
-            check_number_tokens(config, run, f"figures.{name}.run")
-        elif not prompted(config["runs"][run]):
-            raise UserError(f"Config key `figures.{name}.run`: run '{run}' is trained, not prompted.")
-        task = task_of(config, config["runs"][run]["task"])
-        a, b = config["tasks"][task.name]["running_example"]
-        facts = {
-            "answer": int(task.apply(a, b)),
-            "tau": tau_of(config, task.numbers),
-            "numbers": task.numbers,
-            "lens_norm": config["analysis"]["lens_norm"],
-        }
-        options |= {key: facts[key] for key in _FACTS.get(kind, ())}
-        shown = [run]
-        inputs = {key: paths.run(instance(run, seed), file) for key, file in _ONE_RUN[kind].items()}
-    if kind in NEEDS["runs"] + NEEDS["runs and embeddings"]:
-        runs = _wanted(entry, name, "runs", "this figure compares runs")
-        for each in runs:
-            if kind in ("training", "arms", "embedding-and-training"):
-                check_trained(config, each, f"figures.{name}.runs")
-            check_number_tokens(config, each, f"figures.{name}.runs")
-        shown += runs
-        inputs |= _many_runs(config, kind, runs, seed)
-        if kind == "layer-probes":
-            options["names"] = runs
-        options["ranges"] = {paths.slug(label): label for label in config["ablations"]["digit_ranges"]}
-    if kind in NEEDS["embeddings"] + NEEDS["runs and embeddings"]:
-        names = _wanted(entry, name, "embeddings", "this figure shows number embeddings")
-        for each in names:
-            if each in config["runs"]:
-                check_number_tokens(config, each, f"figures.{name}.embeddings")
-            if kind in ("clusters", "embedding-and-clusters"):
-                _check_map(config, each, f"figures.{name}.embeddings")
-        places = [instance(each, seed) if each in config["runs"] else each for each in names]
-        shown += names
-        options["names"] = names
-        inputs |= {
-            key: [paths.embedding(place, file) for place in places] for key, file in _EMBEDDING[kind].items()
-        }
-    options["labels"] = {each: label_of(config, each) for each in shown}
-    caption = {
-        "figure": name,
-        "kind": kind,
-        "shown": ", ".join(options["labels"].values()),
-        "note": config["note"],
-    }
-    if FAMILIES[kind] == "spectrum":
-        caption["basis"] = config["analysis"]["basis"]
-    return View(name, kind, inputs, options, caption)
+def _view(config: Config, name: str, entry: Mapping[str, Any]) -> View:
+    """One figure of a checked configuration. Raises UserError that names the figure."""
+    kind, preset = _kind_of(name, entry)
+    shown = _shown(config, kind, name, entry)
+    labels = {each: label_of(config, each) for each in [*shown.runs, *shown.embeddings]}
+
+    # The drawing function is given the options of the paper's figure unless the configuration says
+    # otherwise, and the facts that its kind names.
+    given = {key: entry[key] for key in OPTIONS if key in entry}
+    facts = {fact: FACTS[fact](shown) for fact in kind.facts}
+    options = {**preset, **given, "note": config["note"], **facts, "labels": labels}
+
+    # The caption of the report says what is shown, and how.
+    caption = {"figure": name, "kind": kind.name, "shown": ", ".join(labels.values()), "note": config["note"]}
+    caption |= {fact: FACTS[fact](shown) for fact in kind.caption_facts}
+
+    inputs = {key: paths_of(shown) for key, paths_of in kind.inputs.items()}
+    return View(name, kind.name, kind.family, inputs, options, caption)
 
 
-def _check_map(config: Mapping[str, Any], name: str, where: str) -> None:
-    """Refuse a map of a number embedding that has too few numbers for one."""
-    if name in config["embeddings"]:
-        count = config["embeddings"][name]["numbers"]
-    else:
-        count = task_of(config, config["runs"][name]["task"]).numbers
-    least = max(config["analysis"]["clusters"], config["analysis"]["perplexity"])
-    if count <= least:
+def _kind_of(name: str, entry: Mapping[str, Any]) -> tuple[Kind, Mapping[str, Any]]:
+    """Kind of a figure and the options that come with it."""
+    if name in PAPER:
+        if "kind" in entry:
+            raise UserError(f"Config key `figures.{name}.kind`: the paper's figures have their kind.")
+        kind, preset = PAPER[name]
+        return KINDS[kind], preset
+    if "kind" not in entry:
         raise UserError(
-            f"Config key `{where}`: '{name}' has {count} numbers, too few for a map with `analysis.clusters` "
-            f"and `analysis.perplexity` of up to {least:g}; show its spectrum (kind `embedding`) and its "
-            "probes (kind `probes`)."
+            f"Config key `figures.{name}` is not a figure of the paper (figure-1 to figure-23) "
+            f"and has no `kind`; kinds are {', '.join(KINDS)}."
         )
+    if entry["kind"] not in KINDS:
+        raise UserError(f"Config key `figures.{name}.kind` must be one of {', '.join(KINDS)}.")
+    return KINDS[entry["kind"]], {}
 
 
-def _wanted(entry: Mapping[str, Any], name: str, key: str, why: str) -> Any:
-    if key not in entry:
-        raise UserError(f"Config key `figures.{name}.{key}` is missing: {why}.")
-    return entry[key]
-
-
-_OPTIONS = ("layers", "layer", "max_component", "top", "window")
-
-_FACTS: dict[str, tuple[str, ...]] = {
-    "lens-and-heatmaps": ("answer", "lens_norm"),
-    "lens": ("lens_norm",),
-    "heatmap": ("answer",),
-    "logits": ("answer",),
-    "example-spectrum": ("tau",),
-    "low-spectra": ("tau",),
-    "waves-band": ("tau",),
-    "prompted-errors": ("numbers",),
-    "single-component": ("numbers",),
-    "tau": ("tau",),
-    "periods": ("numbers",),
-}
-"""What a figure of one run is drawn with beside its table; anything more would redraw it for nothing."""
-
-
-_ONE_RUN: dict[str, dict[str, str]] = {
-    "lens-and-heatmaps": {"lens": "lens.parquet", "example": "example.parquet"},
-    "lens": {"table": "lens.parquet"},
-    "heatmap": {"table": "example.parquet"},
-    "logits": {"table": "example.parquet"},
-    "example-spectrum": {"table": "example-spectra.parquet"},
-    "mean-spectra": {"table": "spectra.parquet"},
-    "low-spectra": {"table": "spectra.parquet"},
-    "waves-sum": {"table": "waves.parquet"},
-    "waves-band": {"table": "waves.parquet"},
-    "waves-longest": {"table": "waves.parquet"},
-    "errors": {"table": "predictions.parquet"},
-    "prompted-errors": {"table": "answers.parquet"},
-    "filtered-errors": {"table": "ablation/all/predictions.parquet"},
-    "kept-errors": {"table": "ablation/all/predictions.parquet"},
-    "single-component": {"table": "ablation/all/predictions.parquet"},
-    "table": {"table": "ablation/all/summary.parquet"},
-    "layers": {"table": "ablation/all/summary.parquet"},
-    "tau": {"table": "ablation/all/summary.parquet"},
-    "periods": {"table": "ablation/all/summary.parquet"},
-}
-"""Inputs of figures that show one run: files of the run."""
-
-_EMBEDDING: dict[str, dict[str, str]] = {
-    "embedding": {"spectra": "spectrum.parquet"},
-    "embedding-and-clusters": {"spectra": "spectrum.parquet", "clusters": "clusters.parquet"},
-    "embedding-and-training": {"spectra": "spectrum.parquet"},
-    "clusters": {"clusters": "clusters.parquet"},
-    "probes": {"probes": "probes.parquet"},
-}
-"""Inputs of figures that show number embeddings."""
-
-
-def _many_runs(config: Mapping[str, Any], kind: str, runs: list[str], seed: int) -> dict[str, Any]:
-    """Inputs of a figure that compares runs, in the order of `runs` (and their seeds)."""
-    if kind == "layer-probes":
-        return {"probes": [paths.run(instance(run, seed), "probes.parquet") for run in runs]}
-    if kind in ("training", "arms", "embedding-and-training"):
-        file = "accuracy.json" if kind == "arms" else "history.parquet"
-        files = [
-            paths.run(instance(run, each), file) for run in runs for each in config["runs"][run]["seeds"]
-        ]
-        return {"accuracies" if kind == "arms" else "histories": files}
-    if kind == "spectra-comparison":
-        return {"tables": [paths.run(instance(run, seed), "spectra.parquet") for run in runs]}
-    return {
-        "tables": [
-            paths.run(instance(run, seed), f"ablation/{paths.slug(label)}/summary.parquet")
-            for run in runs
-            for label in config["ablations"]["digit_ranges"]
-        ]
-    }
+def _shown(config: Config, kind: Kind, name: str, entry: Mapping[str, Any]) -> Shown:
+    """What a figure shows, checked. Raises UserError where the figure's kind cannot show it."""
+    found: dict[str, list[str]] = {"run": [], "runs": [], "embeddings": []}
+    for key in kind.shows:
+        if key not in entry:
+            raise UserError(f"Config key `figures.{name}.{key}` is missing: {WHY[key]}.")
+        found[key] = [entry[key]] if key == "run" else list(entry[key])
+        checks = kind.embedding_checks if key == "embeddings" else kind.run_checks
+        for each in found[key]:
+            for check in checks:
+                check(config, each, f"figures.{name}.{key}")
+    if kind.one_embedding and len(found["embeddings"]) > 1:
+        raise UserError(
+            f"Config key `figures.{name}.embeddings` names {len(found['embeddings'])} number embeddings, but "
+            f"a figure of kind `{kind.name}` shows one."
+        )
+    return Shown(config, entry["seed"], runs=found["run"] + found["runs"], embeddings=found["embeddings"])

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require
 from fourier_addition.plots.labels import label_points
 
 COLUMNS = ("number", "x", "y", "cluster")
@@ -30,14 +31,16 @@ _SHAPES = "osD^vP<X>p"
 def draw_clusters(ax: Axes, table: pd.DataFrame, *, label_every: int) -> pd.DataFrame:
     """Draw the numbers into one panel; see `plot_clusters`. Returns what is drawn.
 
-    Its column `labelled` is filled when the labels find their place, in `theme.finish`.
+    Its column `labelled` is filled when the labels find their place, in `frame.finish`.
     """
-    theme.require(table, COLUMNS, "the clusters")
+    require(table, COLUMNS, "the clusters")
     shown = table[list(COLUMNS)].sort_values("number", kind="stable").reset_index(drop=True)
     shown["labelled"] = False
     if not len(shown):
-        theme.empty(ax, "no number to show")
+        frame.empty(ax, "no number to show")
         return shown
+
+    # A colour and a shape for each cluster; the multiples of `label_every` are larger and framed.
     tens = shown["number"] % label_every == 0
     for i, (_, members) in enumerate(shown.groupby("cluster")):
         colour, shape = _PALETTE[i % len(_PALETTE)], _SHAPES[i % len(_SHAPES)]
@@ -54,9 +57,13 @@ def draw_clusters(ax: Axes, table: pd.DataFrame, *, label_every: int) -> pd.Data
                 linewidths=0.6,
                 zorder=3 if marked else 2,
             )
+
+    # t-SNE's coordinates have no unit and no origin: no ticks.
     ax.set(xlabel="t-SNE 1", ylabel="t-SNE 2", xticks=[], yticks=[])
     ax.margins(0.06)
-    # Multiples first, so that they keep their place; then the others, spread over the range.
+
+    # Labels, as many as there is room for. Multiples come first, so that they keep their place; then the
+    # others, spread over the range.
     order = [*np.flatnonzero(tens), *sorted(np.flatnonzero(~tens), key=lambda n: (n * 7) % 10 * 10_000 + n)]
 
     def note_written(written: list[bool]) -> None:
@@ -91,7 +98,7 @@ def plot_clusters(
     Returns the figure and the drawn table: panel, number, x, y, cluster, labelled (bool).
     Raises UserError when a column is missing.
     """
-    figure, axes = theme.panels(1, 1, height=3.2)
+    figure, axes = frame.panels(1, 1, height=3.2)
     shown = draw_clusters(axes[0, 0], table, label_every=label_every)
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn([("a", shown)])
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn([("a", shown)])

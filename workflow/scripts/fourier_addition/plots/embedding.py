@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fourier_addition.errors import UserError
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import flags, require, require_unique
 from fourier_addition.plots.labels import label_peaks, period_axis
 from fourier_addition.plots.panels import base_period
 
@@ -33,24 +34,32 @@ HEIGHTS = {
 
 def draw_embedding_spectrum(ax: Axes, table: pd.DataFrame, *, height: str, max_labels: int) -> pd.DataFrame:
     """Draw one number embedding's spectrum; see `plot_embedding_spectra`. Returns what is drawn."""
-    theme.require_unique(table, ("name", "component"), "the embedding spectra")
+    require_unique(table, ("name", "component"), "the embedding spectra")
+
+    # Of the outliers, those that stand out most are labelled.
     shown = table[list(COLUMNS)].sort_values("component", kind="stable")
-    shown = shown.assign(outlier=theme.flags(shown["outlier"]))
+    shown = shown.assign(outlier=flags(shown["outlier"]))
     found = shown[shown["outlier"]]
     named = found.nlargest(max_labels, "prominence").index
     shown = shown.assign(labelled=shown.index.isin(named))
     if not len(shown):
-        theme.empty(ax, "no component to show")
+        frame.empty(ax, "no component to show")
         return shown
+
+    # A line for each component, outliers in colour and with a dot.
     for outlier, colour in ((False, theme.FAINT), (True, theme.BLUE)):
         some = shown[shown["outlier"] == outlier]
         ax.vlines(some["component"], 0, some[height], color=colour, linewidth=1.1 if outlier else 0.7)
     ax.plot(found["component"], found[height], "o", color=theme.BLUE, markersize=2.5)
+
+    # Limits come before the labels, which are placed inside them.
     margin = 0.02 * (shown["component"].max() + 1)
     ax.set_xlim(shown["component"].min() - margin, shown["component"].max() + margin)
     ax.set_ylim(0, 1.02 * shown[height].max())
+
+    # What the spectrum is to be compared with. The threshold is one of prominence: in the other heights
+    # the line would be a different one for each k.
     if height == "prominence":
-        # The threshold is one of prominence: in the other heights it would be a different line for each k.
         line = ax.axhline(
             shown["threshold"].iloc[0],
             color=theme.INK,
@@ -58,17 +67,21 @@ def draw_embedding_spectrum(ax: Axes, table: pd.DataFrame, *, height: str, max_l
             linestyle=(0, (3, 2)),
             label="what shuffled numbers reach",
         )
-        theme.legend_below(ax.figure, [line])
+        frame.legend_below(frame.figure_of(ax), [line])
     if height == "ratio":
         ax.axhline(1, color=theme.INK, linewidth=0.4, linestyle=(0, (1, 2)))
+
+    # Components below, their periods along the top.
     ax.set(xlabel="Fourier component k", ylabel=HEIGHTS[height])
-    theme.ticks(ax.xaxis, 6, whole=True)
-    theme.ticks(ax.yaxis, 5)
+    frame.ticks(ax.xaxis, 6, whole=True)
+    frame.ticks(ax.yaxis, 5)
     period_axis(ax, base_period(shown))
+
+    # The panel says how many outliers are without a label; the others are named by their period.
     if not len(found):
-        theme.remark(ax, "no component stands out\nfrom shuffled numbers")
+        frame.remark(ax, "no component stands out\nfrom shuffled numbers")
     elif len(found) > len(named):
-        theme.remark(ax, f"and {len(found) - len(named)} more outliers")
+        frame.remark(ax, f"and {len(found) - len(named)} more outliers")
     marked = shown[shown["labelled"]]
     label_peaks(
         ax,
@@ -102,19 +115,23 @@ def plot_embedding_spectra(
     """
     if height not in HEIGHTS:
         raise UserError(f"height '{height}' is not known; it is one of {', '.join(HEIGHTS)}.")
-    theme.require(table, COLUMNS, "the embedding spectra")
+    require(table, COLUMNS, "the embedding spectra")
+
+    # Two panels beside each other, in as many rows as there are names.
     distinct = list(dict.fromkeys(table["name"]))
     columns = min(2, max(1, len(distinct)))
     rows = max(1, -(-len(distinct) // columns))
-    figure, axes = theme.panels(rows, columns, height=2.2)
+    figure, axes = frame.panels(rows, columns, height=2.2)
     parts = []
     for letter, ax, name in zip("abcdefghijklmnop", axes.flat, distinct, strict=False):
         ax.set_title((names or {}).get(name, name))
         own = table[table["name"] == name]
         parts.append((letter, draw_embedding_spectrum(ax, own, height=height, max_labels=max_labels)))
+
+    # Panels of the grid that no name fills are taken away; the first stays to say that there is nothing.
     if not distinct:
-        theme.empty(axes[0, 0], "no embedding to show")
+        frame.empty(axes[0, 0], "no embedding to show")
     for ax in axes.flat[len(distinct) or 1 :]:
         ax.remove()
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fourier_addition.errors import UserError
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require
 from fourier_addition.plots.facts import check_facts, write_facts
 
 COLUMNS = ("label", "error", "count")
@@ -28,16 +29,21 @@ def draw_errors(
     highlight: int | None,
 ) -> pd.DataFrame:
     """Draw one histogram; see `plot_errors`. Returns the bars that are drawn."""
-    counts = table.groupby("error", as_index=False)["count"].sum()
+    # Right answers have no bar, nor have errors beyond the limit, which are counted.
+    counts = table.groupby("error", as_index=False)[["count"]].sum()
     counts = counts[(counts["error"] != 0) & (counts["count"] > 0)]
     inside = counts if limit is None else counts[counts["error"].abs() <= limit]
     beyond = int(counts["count"].sum() - inside["count"].sum())
+
+    # Without a bar the panel says why.
     ax.set(xlabel="error (prediction − answer)", ylabel="wrong answers")
     if not len(inside):
         write_facts(ax, facts, clear=False)
         reason = f"no error within ±{limit}" if len(counts) else "every prediction is right"
-        theme.empty(ax, reason if len(table) else "no prediction to show")
+        frame.empty(ax, reason if len(table) else "no prediction to show")
         return inside.assign(highlighted=pd.Series(dtype=bool))
+
+    # One bar for each error, the multiples of `highlight` in colour.
     multiple = inside["error"] % highlight == 0 if highlight else pd.Series(False, index=inside.index)
     shown = inside.assign(highlighted=multiple)
     reach = int(shown["error"].abs().max()) + 1
@@ -51,12 +57,16 @@ def draw_errors(
         else:
             # Bars one unit wide would be thinner than a printed line.
             ax.vlines(some["error"], baseline, some["count"], color=colour, linewidth=0.8)
+
+    # The same reach on both sides of 0.
     ax.set_yscale(scale)
     ax.set_xlim(-reach - 0.5, reach + 0.5)
     ax.set_ylim(baseline, shown["count"].max() * (1.05 if scale == "linear" else 1.5))
-    theme.ticks(ax.xaxis, 7, whole=True)
+    frame.ticks(ax.xaxis, 7, whole=True)
     if scale == "linear":
-        theme.ticks(ax.yaxis, 5, whole=True)
+        frame.ticks(ax.yaxis, 5, whole=True)
+
+    # Facts come last: they keep clear of what is drawn.
     write_facts(ax, facts, extra=[f"{beyond} beyond ±{limit}"] if beyond else [])
     return shown
 
@@ -84,15 +94,18 @@ def plot_errors(
     row for each written fact with columns fact and value.
     Raises UserError when a column is missing, an error is not whole, or the scale is not known.
     """
+    # Refuse what cannot be drawn.
     if scale not in SCALES:
         raise UserError(f"scale '{scale}' is not known; it is one of {', '.join(SCALES)}.")
-    theme.require(table, COLUMNS, "the errors")
+    require(table, COLUMNS, "the errors")
     if not np.equal(np.mod(table["error"], 1), 0).all():
         raise UserError("Column error of the table for the errors must hold whole numbers.")
     facts = check_facts(facts, "the facts about errors")
+
+    # A panel for each label, also for one that has facts and no error.
     labels = list(dict.fromkeys([*table["label"], *facts["label"]])) or [""]
     columns = min(2, len(labels))
-    figure, axes = theme.panels(-(-len(labels) // columns), columns, height=2.2)
+    figure, axes = frame.panels(-(-len(labels) // columns), columns, height=2.2)
     parts = []
     for letter, ax, label in zip("abcdefghijklmnop", axes.flat, labels, strict=False):
         ax.set_title((names or {}).get(label, label))
@@ -100,13 +113,16 @@ def plot_errors(
         bars = draw_errors(
             ax, table[table["label"] == label], own, scale=scale, limit=limit, highlight=highlight
         )
+        # The drawn table has the facts too: they are read in the figure.
         written = pd.DataFrame({"fact": own["name"], "value": own["value"]})
         parts.append((letter, pd.concat([bars, written], ignore_index=True).assign(label=label)))
     for ax in axes.flat[len(labels) :]:
         ax.remove()
+
+    # The colours are explained where both can be seen.
     if any(bars["highlighted"].eq(True).any() for _, bars in parts if "highlighted" in bars):
         shades = ((theme.BLUE, f"multiples of {highlight}"), (theme.FAINT, "other errors"))
-        theme.legend_below(figure, [Patch(color=colour, label=name) for colour, name in shades])
-    theme.finish(figure, title=title, note=note)
-    drawn = theme.drawn(parts)
+        frame.legend_below(figure, [Patch(color=colour, label=name) for colour, name in shades])
+    frame.finish(figure, title=title, note=note)
+    drawn = frame.drawn(parts)
     return figure, drawn[["panel", "label", *[c for c in drawn.columns if c not in ("panel", "label")]]]

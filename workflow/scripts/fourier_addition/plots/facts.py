@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require, require_fractions
 
 COLUMNS = ("label", "name", "value")
 
@@ -16,8 +17,8 @@ def check_facts(facts: pd.DataFrame | None, what: str) -> pd.DataFrame:
     """The facts, an empty table for None. Raises UserError when a column is missing."""
     if facts is None:
         return pd.DataFrame({"label": [], "name": [], "value": []})
-    theme.require(facts, COLUMNS, what)
-    theme.require_fractions(facts, ["value"], what)
+    require(facts, COLUMNS, what)
+    require_fractions(facts, ["value"], what)
     return facts[list(COLUMNS)]
 
 
@@ -31,5 +32,5 @@ def write_facts(
     values = facts[["name", "value"]].itertuples(index=False)
     lines = [f"{name}: {theme.percent(value)}" for name, value in values] + list(extra)
     if lines:
-        theme.remark(ax, "\n".join(lines), left=left, clear=clear)
+        frame.remark(ax, "\n".join(lines), left=left, clear=clear)
     return len(lines)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require, require_unique
 from fourier_addition.plots.panels import last_layers, window_rows
 
 COLUMNS = ("module", "layer", "number", "logit")
@@ -27,13 +28,14 @@ def _number_ticks(answer: int, low: int, high: int) -> list[int]:
 def draw_heatmap(ax: Axes, table: pd.DataFrame, *, answer: int, limit: float) -> AxesImage | None:
     """Draw one module's logits into one panel, white at 0 and darkest at +-limit."""
     if not len(table):
-        theme.empty(ax, "no layer to show")
+        frame.empty(ax, "no layer to show")
         return None
+
     # Every layer and number between the first and last has a cell; those without a value are grey.
     layers = np.arange(table["layer"].min(), table["layer"].max() + 1)
     numbers = np.arange(table["number"].min(), table["number"].max() + 1)
-    cells = table.pivot(index="number", columns="layer", values="logit")
-    cells = cells.reindex(index=numbers, columns=layers).to_numpy(float)
+    table = table.pivot(index="number", columns="layer", values="logit")
+    cells = table.reindex(index=numbers, columns=layers).to_numpy(float)
     image = ax.imshow(
         np.ma.masked_invalid(cells),
         cmap=theme.logit_map(),
@@ -42,13 +44,15 @@ def draw_heatmap(ax: Axes, table: pd.DataFrame, *, answer: int, limit: float) ->
         aspect="auto",
         extent=(layers[0] - 0.5, layers[-1] + 0.5, numbers[0] - 0.5, numbers[-1] + 0.5),
     )
+
+    # The answer's row is framed, and its number written in bold.
     for edge in (answer - 0.5, answer + 0.5):
         ax.axhline(edge, color=theme.INK, linewidth=0.6)
     ax.set_yticks(_number_ticks(answer, numbers[0], numbers[-1]))
     for tick in ax.get_yticklabels():
         tick.set_fontweight("bold" if tick.get_text() == str(answer) else "normal")
     ax.set(xlabel="layer", ylabel="number")
-    theme.ticks(ax.xaxis, 8, whole=True)
+    frame.ticks(ax.xaxis, 8, whole=True)
     ax.spines[["top", "right"]].set_visible(True)
     return image
 
@@ -65,11 +69,13 @@ def draw_heatmaps(
     modules: Sequence[str],
 ) -> list[pd.DataFrame]:
     """Draw one panel a module with colourbars; see `plot_logit_heatmaps`. Returns what each draws."""
-    theme.require(table, COLUMNS, "the logit heatmaps")
-    theme.require_unique(table, ("module", "layer", "number"), "the logit heatmaps")
+    require(table, COLUMNS, "the logit heatmaps")
+    require_unique(table, ("module", "layer", "number"), "the logit heatmaps")
     own = window_rows(table[list(COLUMNS)], answer=answer, window=window)
     own = last_layers(own[own["module"].isin(modules)], layers)
     parts = []
+
+    # Colours reach as far as the largest logit of the panel, or of all panels.
     for i, (module, ax) in enumerate(zip(modules, axes, strict=True)):
         rows = own[own["module"] == module].sort_values(["layer", "number"], kind="stable")
         scale = own if shared_scale else rows
@@ -77,6 +83,8 @@ def draw_heatmaps(
         image = draw_heatmap(ax, rows, answer=answer, limit=limit or 1.0)
         ax.set_title(theme.module_label(module))
         parts.append(rows.assign(answer=answer))
+
+        # A colour bar for each scale.
         if image is not None and (not shared_scale or i == len(modules) - 1):
             where = list(axes) if shared_scale else ax
             bar = figure.colorbar(image, ax=where, label="logit", aspect=30, pad=0.02)
@@ -106,7 +114,7 @@ def plot_logit_heatmaps(
     Returns the figure and the drawn table: panel, module, layer, number, logit, answer.
     Raises UserError when a column is missing.
     """
-    figure, axes = theme.panels(1, len(modules), height=2.5)
+    figure, axes = frame.panels(1, len(modules), height=2.5)
     parts = draw_heatmaps(
         figure,
         list(axes[0]),
@@ -117,5 +125,5 @@ def plot_logit_heatmaps(
         shared_scale=shared_scale,
         modules=modules,
     )
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(zip("abcdefgh", parts, strict=False))
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(zip("abcdefgh", parts, strict=False))

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
 
 _GAP = 2.5
 """Pixels at the figure's own resolution (100 dpi) between a label and what is below it."""
@@ -20,7 +20,7 @@ _OTHER_PERIODS = (50, 100, 200, 3, 4, 30, 40)
 def _measure(
     ax: Axes, texts: Sequence[str], size: float, weights: Sequence[str] | None = None
 ) -> list[tuple[float, float]]:
-    renderer = ax.figure.canvas.get_renderer()
+    renderer = frame.renderer_of(frame.figure_of(ax))
     probe = ax.text(0, 0, "", fontsize=size)
     sizes = []
     for text, weight in zip(texts, weights or ["normal"] * len(texts), strict=True):
@@ -37,37 +37,48 @@ def _inside(points: np.ndarray, left: float, low: float, width: float, height: f
     return bool(((x > left) & (x < left + width) & (y > low + 0.5) & (y < low + height)).any())
 
 
+def _risen(left: float, bottom: float, size: tuple[float, float], boxes: Sequence[Bbox | None]) -> float:
+    """Lowest height from `bottom` up at which a box of this size is clear of the boxes that stand."""
+    width, height = size
+    # Rise over placed labels until none is in the way; each rise passes at least one.
+    for _ in boxes:
+        hits = [
+            box
+            for box in boxes
+            if box is not None
+            and box.x0 < left + width + _GAP
+            and left < box.x1 + _GAP
+            and box.y0 < bottom + height
+            and bottom < box.y1
+        ]
+        if not hits:
+            break
+        bottom = max(box.y1 for box in hits) + 0.5
+    return bottom
+
+
 def _settle(
-    anchors: np.ndarray, sizes: list[tuple[float, float]], curve: np.ndarray, frame: Bbox
+    anchors: np.ndarray, sizes: list[tuple[float, float]], curve: np.ndarray, panel: Bbox
 ) -> list[Bbox] | None:
-    """Boxes above their anchors, above the curve and clear of one another; None if the frame is too low.
+    """Boxes above their anchors, above the curve and clear of one another; None if the panel is too low.
 
     anchors: (label, 2) pixels. curve: (point, 2) pixels of everything that must stay visible.
     """
     boxes: list[Bbox | None] = [None] * len(anchors)
     leaders = np.empty((0, 2))
+
     # The highest first: it has the least room.
     for i in sorted(range(len(anchors)), key=lambda j: -anchors[j, 1]):
         width, height = sizes[i]
         best: tuple[float, Bbox] | None = None
         for shift in (0.0, 0.3, -0.3, 0.6, -0.6, 0.9, -0.9, 1.2, -1.2):
-            left = np.clip(anchors[i, 0] + shift * width - width / 2, frame.x0, frame.x1 - width)
+            # One place to try: beside the anchor by `shift` widths, above the curve and the labels.
+            left = np.clip(anchors[i, 0] + shift * width - width / 2, panel.x0, panel.x1 - width)
             under = curve[(curve[:, 0] >= left - 1) & (curve[:, 0] <= left + width + 1), 1]
-            bottom = max(anchors[i, 1], under.max(initial=frame.y0)) + _GAP
-            # Rise over placed labels until none is in the way; each rise passes at least one.
-            for _ in boxes:
-                hits = [
-                    box
-                    for box in boxes
-                    if box is not None
-                    and box.x0 < left + width + _GAP
-                    and left < box.x1 + _GAP
-                    and box.y0 < bottom + height
-                    and bottom < box.y1
-                ]
-                if not hits:
-                    break
-                bottom = max(box.y1 for box in hits) + 0.5
+            bottom = max(anchors[i, 1], under.max(initial=panel.y0)) + _GAP
+            bottom = _risen(left, bottom, sizes[i], boxes)
+
+            # How well it reads: lines that cross a text, and labels in another order than their peaks.
             leader = np.linspace(anchors[i], [left + width / 2, bottom], 24)
             crossed = sum(
                 _inside(leader, box.x0, box.y0, box.width, box.height) for box in boxes if box is not None
@@ -78,26 +89,28 @@ def _settle(
                 for j, box in enumerate(boxes)
                 if box is not None
             )
-            # A line through a text, or labels in another order than their peaks, cost as much as a
-            # detour of several lines of text.
+
+            # Either costs as much as a detour of several lines of text.
             cost = bottom - anchors[i, 1] + 0.7 * abs(centre - anchors[i, 0]) + 60 * crossed + 40 * swapped
-            if bottom + height <= frame.y1 + 1 and (best is None or cost < best[0]):
+            if bottom + height <= panel.y1 + 1 and (best is None or cost < best[0]):
                 best = (cost, Bbox.from_bounds(left, bottom, width, height))
         if best is None:
             return None
+
+        # The label stands; its line to the peak is in the way of those that follow.
         boxes[i] = best[1]
         end = [best[1].x0 + best[1].width / 2, best[1].y0]
         leaders = np.vstack([leaders, np.linspace(anchors[i], end, 24)])
-    return boxes  # type: ignore[return-value]
+    return [box for box in boxes if box is not None]
 
 
 def label_peaks(
     ax: Axes,
-    x: Sequence[float],
-    y: Sequence[float],
+    x: np.ndarray,
+    y: np.ndarray,
     texts: Sequence[str],
     *,
-    curve: tuple[Sequence[float], Sequence[float]],
+    curve: tuple[np.ndarray, np.ndarray],
     size: float = theme.SMALL_SIZE,
     colours: Sequence[str] | None = None,
 ) -> None:
@@ -110,7 +123,7 @@ def label_peaks(
     if len(x):
         peaks = np.column_stack([x, y]).astype(float)
         points = np.column_stack(curve).astype(float)
-        theme.later(ax, lambda: _place_peaks(ax, peaks, list(texts), points, size, colours))
+        frame.later(ax, lambda: _place_peaks(ax, peaks, list(texts), points, size, colours))
 
 
 def _place_peaks(
@@ -121,11 +134,14 @@ def _place_peaks(
     size: float,
     colours: Sequence[str] | None,
 ) -> None:
+    """Place the labels of `label_peaks` for the panel's final size, and write them."""
     figure = ax.figure
     low, high = ax.get_ylim()
     transform = ax.yaxis.get_transform()
     bottom, top = transform.transform([low, high])
     sizes = _measure(ax, texts, size)
+
+    # Raise the y axis step by step until the labels find room above the curve.
     boxes = None
     for room in (0.10, 0.18, 0.26, 0.36, 0.48, 0.65, 0.9, 1.3, 2.0):
         ax.set_ylim(low, transform.inverted().transform([top + room * (top - bottom)])[0])
@@ -139,14 +155,17 @@ def _place_peaks(
             Bbox.from_bounds(ax_x - w / 2, ax_y + _GAP, w, h)
             for (ax_x, ax_y), (w, h) in zip(anchors, sizes, strict=True)
         ]
+
+    # Write them; one that stands away from its peak gets a line to it.
     for i, (box, text) in enumerate(zip(boxes, texts, strict=True)):
         colour = theme.INK if colours is None else colours[i]
-        offset = np.array([box.x0 + box.width / 2 - anchors[i, 0], box.y0 - anchors[i, 1]]) * 72 / figure.dpi
-        moved = offset[1] > 6 or abs(offset[0]) > 0.6 * box.width * 72 / figure.dpi
+        right = (box.x0 + box.width / 2 - anchors[i, 0]) * 72 / figure.dpi
+        up = (box.y0 - anchors[i, 1]) * 72 / figure.dpi
+        moved = up > 6 or abs(right) > 0.6 * box.width * 72 / figure.dpi
         ax.annotate(
             text,
             peaks[i],
-            offset,
+            (right, up),
             textcoords="offset points",
             ha="center",
             va="bottom",
@@ -183,9 +202,43 @@ def label_points(
     A label may touch neither an earlier label nor any point but its own. `drawn` is told whether
     each was written. Call it when the limits of both axes are set.
     """
-    theme.later(
+    frame.later(
         ax, lambda: _place_beside(ax, np.asarray(x), np.asarray(y), texts, size, colours, weights, drawn)
     )
+
+
+def _free_spot(
+    point: np.ndarray,
+    size: tuple[float, float],
+    panel: Bbox,
+    boxes: Sequence[tuple[float, float, float, float]],
+    others: np.ndarray,
+) -> tuple[float, float, float, float] | None:
+    """The first of eight places around a point that is free: (left, low, right, high) in pixels, or None.
+
+    point: (2,). boxes: labels that stand. others: (point, 2), which no label may cover.
+    """
+    (px, py), (width, height) = point, size
+    spots = [
+        (px + 2.5, py - height / 2),
+        (px - 2.5 - width, py - height / 2),
+        (px - width / 2, py + 2.5),
+        (px - width / 2, py - 2.5 - height),
+        (px + 2, py + 1.5),
+        (px - 2 - width, py + 1.5),
+        (px + 2, py - 1.5 - height),
+        (px - 2 - width, py - 1.5 - height),
+    ]
+    for left, low in spots:
+        right, high = left + width, low + height
+        if left < panel.x0 or right > panel.x1 or low < panel.y0 or high > panel.y1:
+            continue
+        if any(left < b[2] and right > b[0] and low < b[3] and high > b[1] for b in boxes):
+            continue
+        x, y = others[:, 0], others[:, 1]
+        if not ((x > left - 1) & (x < right + 1) & (y > low) & (y < high)).any():
+            return left, low, right, high
+    return None
 
 
 def _place_beside(
@@ -198,48 +251,24 @@ def _place_beside(
     weights: Sequence[str] | None,
     drawn: Callable[[list[bool]], None] | None,
 ) -> None:
+    """Place the labels of `label_points` for the panel's final size, and write those that find room."""
     figure = ax.figure
     points = ax.transData.transform(np.column_stack([x, y]))
-    frame = ax.get_window_extent()
+    panel = ax.get_window_extent()
     boxes: list[tuple[float, float, float, float]] = []
     written = []
-    for i, (width, height) in enumerate(_measure(ax, texts, size, weights)):
-        px, py = points[i]
-        spots = [
-            (px + 2.5, py - height / 2),
-            (px - 2.5 - width, py - height / 2),
-            (px - width / 2, py + 2.5),
-            (px - width / 2, py - 2.5 - height),
-            (px + 2, py + 1.5),
-            (px - 2 - width, py + 1.5),
-            (px + 2, py - 1.5 - height),
-            (px - 2 - width, py - 1.5 - height),
-        ]
-        choice = None
-        for left, low in spots:
-            right, high = left + width, low + height
-            if left < frame.x0 or right > frame.x1 or low < frame.y0 or high > frame.y1:
-                continue
-            if any(left < b[2] and right > b[0] and low < b[3] and high > b[1] for b in boxes):
-                continue
-            inside = (
-                (points[:, 0] > left - 1)
-                & (points[:, 0] < right + 1)
-                & (points[:, 1] > low)
-                & (points[:, 1] < high)
-            )
-            inside[i] = False
-            if not inside.any():
-                choice = (left, low, right, high)
-                break
-        written.append(choice is not None)
-        if choice is None:
+    for i, extent in enumerate(_measure(ax, texts, size, weights)):
+        spot = _free_spot(points[i], extent, panel, boxes, np.delete(points, i, axis=0))
+        written.append(spot is not None)
+        if spot is None:
             continue
-        boxes.append(choice)
+
+        # A label's place is an offset in points from what it names, so that every file format keeps it.
+        boxes.append(spot)
         ax.annotate(
             texts[i],
             (x[i], y[i]),
-            ((choice[0] - px) * 72 / figure.dpi, (choice[1] - py) * 72 / figure.dpi),
+            ((spot[0] - points[i, 0]) * 72 / figure.dpi, (spot[1] - points[i, 1]) * 72 / figure.dpi),
             textcoords="offset points",
             ha="left",
             va="bottom",

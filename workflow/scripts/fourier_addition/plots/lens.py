@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require, require_fractions
 
 CURVES = {"exact": "exact", "within_2": "within 2", "within_10": "within 10"}
 _LOOKS = {"exact": (theme.BLUE, "o"), "within_2": (theme.GREEN, "s"), "within_10": (theme.ORANGE, "^")}
@@ -19,11 +20,15 @@ def draw_lens(
     ax: Axes, table: pd.DataFrame, *, norm_labels: Mapping[object, str] | None = None
 ) -> pd.DataFrame:
     """Draw the curves into one panel; arguments as in `plot_lens`. Returns what is drawn."""
-    theme.require(table, ["layer", *CURVES], "the logit lens")
-    theme.require_fractions(table, list(CURVES), "the logit lens")
+    require(table, ["layer", *CURVES], "the logit lens")
+    require_fractions(table, list(CURVES), "the logit lens")
+
+    # The drawn table: one row for each point of a curve.
     keys = ["layer", "norm"] if "norm" in table.columns else ["layer"]
     shown = table[[*keys, *CURVES]].sort_values(keys, kind="stable")
     tidy = shown.melt(id_vars=keys, value_vars=list(CURVES), var_name="curve", value_name="accuracy")
+
+    # A curve for each tolerance in its colour, and for each norm in its dash.
     norms = list(dict.fromkeys(table["norm"])) if "norm" in table.columns else [None]
     for curve, name in CURVES.items():
         colour, marker = _LOOKS[curve]
@@ -44,14 +49,16 @@ def draw_lens(
                 label=label,
                 clip_on=False,
             )
+
+    # Three curves leave room for a legend in the panel; more do not.
     ax.set(xlabel="layer (0 = embedding)", ylabel="accuracy (%)", ylim=(0, 100))
-    theme.ticks(ax.xaxis, 6, whole=True)
+    frame.ticks(ax.xaxis, 6, whole=True)
     if len(norms) > 1:
-        theme.legend_below(ax.figure, ax.get_legend_handles_labels()[0])
+        frame.legend_below(frame.figure_of(ax), ax.get_legend_handles_labels()[0])
     elif len(table):
         ax.legend(loc="best")
     else:
-        theme.empty(ax, "no layer was read through the lens")
+        frame.empty(ax, "no layer was read through the lens")
     return tidy
 
 
@@ -71,7 +78,7 @@ def plot_lens(
     Returns the figure and the drawn table: panel, layer, (norm), curve, accuracy (fraction).
     Raises UserError when a column is missing or holds no fractions.
     """
-    figure, axes = theme.panels(1, 1, height=2.2)
+    figure, axes = frame.panels(1, 1, height=2.2)
     tidy = draw_lens(axes[0, 0], table, norm_labels=norm_labels)
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn([("a", tidy)])
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn([("a", tidy)])

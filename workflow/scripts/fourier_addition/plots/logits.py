@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fourier_addition.errors import UserError
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require, require_unique
 from fourier_addition.plots.marks import mark_answer, mark_top
 from fourier_addition.plots.panels import window_rows
 
@@ -33,9 +34,9 @@ def plot_logits(
     Returns the figure and the drawn table: panel, module, layer, number, logit, answer, largest (bool).
     Raises UserError when a column is missing or a panel's module and layer are not in the table.
     """
-    theme.require(table, COLUMNS, "the logits")
-    theme.require_unique(table, ("module", "layer", "number"), "the logits")
-    figure, axes = theme.panels(1, len(panels), height=2.1)
+    require(table, COLUMNS, "the logits")
+    require_unique(table, ("module", "layer", "number"), "the logits")
+    figure, axes = frame.panels(1, len(panels), height=2.1)
     parts = []
     for letter, ax, (module, layer) in zip("abcdefgh", axes[0], panels, strict=False):
         rows = table[(table["module"] == module) & (table["layer"] == layer)][list(COLUMNS)]
@@ -49,7 +50,7 @@ def plot_logits(
         best = mark_top(ax, rows["number"], rows["logit"], answer, colour=colour)
         ax.set_title(f"{theme.module_label(module)}, layer {layer}")
         ax.set(xlabel="number", ylabel="logit")
-        theme.ticks(ax.yaxis, 5)
+        frame.ticks(ax.yaxis, 5)
         parts.append((letter, rows.assign(answer=answer, largest=rows["number"] == best)))
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)

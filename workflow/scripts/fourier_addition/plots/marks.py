@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
 
 
 def mark_answer(ax: Axes, answer: int) -> None:
@@ -15,8 +15,8 @@ def mark_answer(ax: Axes, answer: int) -> None:
 
 def mark_top(ax: Axes, numbers: pd.Series, values: pd.Series, answer: int, *, colour: str) -> int:
     """A dot at the largest value and a line of text that says where it is; returns the number."""
-    best = int(numbers.loc[values.idxmax()])
+    best = int(numbers.to_numpy()[int(values.argmax())])
     ax.plot([best], [values.max()], "o", color=colour, markersize=3.5, zorder=4, clip_on=False)
     where = "the answer" if best == answer else f"answer {answer}"
-    theme.remark(ax, f"largest at {best} ({where})")
+    frame.remark(ax, f"largest at {best} ({where})")
     return best

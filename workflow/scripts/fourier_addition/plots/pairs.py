@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
 from fourier_addition.plots.clusters import draw_clusters
+from fourier_addition.plots.columns import require
 from fourier_addition.plots.embedding import COLUMNS as EMBEDDING_COLUMNS
 from fourier_addition.plots.embedding import draw_embedding_spectrum
 from fourier_addition.plots.heatmap import draw_heatmaps
@@ -34,7 +35,7 @@ def plot_lens_and_heatmaps(
     Returns the figure and the drawn table of all three panels.
     Raises UserError when a column is missing or an accuracy is no fraction.
     """
-    figure, axes = theme.panels(1, 3, height=2.3, width_ratios=(1.0, 1.0, 1.0))
+    figure, axes = frame.panels(1, 3, height=2.3, width_ratios=(1.0, 1.0, 1.0))
     parts = [draw_lens(axes[0, 0], lens)]
     axes[0, 0].set_title("logit lens")
     parts += draw_heatmaps(
@@ -47,8 +48,8 @@ def plot_lens_and_heatmaps(
         shared_scale=shared_scale,
         modules=("mlp", "attention"),
     )
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(zip("abc", parts, strict=True))
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(zip("abc", parts, strict=True))
 
 
 @theme.themed
@@ -68,14 +69,14 @@ def plot_spectrum_and_clusters(
     Returns the figure and the drawn table of both panels.
     Raises UserError when a column is missing.
     """
-    theme.require(spectrum, EMBEDDING_COLUMNS, "the embedding spectrum")
-    figure, axes = theme.panels(1, 2, height=2.9)
+    require(spectrum, EMBEDDING_COLUMNS, "the embedding spectrum")
+    figure, axes = frame.panels(1, 2, height=2.9)
     axes[0, 0].set_title("number embedding, spectrum")
     axes[0, 1].set_title("number embedding, t-SNE and clusters")
     drawn = draw_embedding_spectrum(axes[0, 0], spectrum, height=height, max_labels=max_labels)
     points = draw_clusters(axes[0, 1], clusters, label_every=label_every)
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn([("a", drawn), ("b", points)])
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn([("a", drawn), ("b", points)])
 
 
 @theme.themed
@@ -97,13 +98,13 @@ def plot_spectrum_and_training(
     Returns the figure and the drawn table of both panels.
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    theme.require(spectrum, EMBEDDING_COLUMNS, "the embedding spectrum")
-    figure, axes = theme.panels(1, 2, height=2.4)
+    require(spectrum, EMBEDDING_COLUMNS, "the embedding spectrum")
+    figure, axes = frame.panels(1, 2, height=2.4)
     axes[0, 0].set_title(", ".join(dict.fromkeys(spectrum["name"])) or "number embedding")
     axes[0, 1].set_title("accuracy by epoch")
     drawn = draw_embedding_spectrum(axes[0, 0], spectrum, height=height, max_labels=max_labels)
     curves = draw_training(axes[0, 1], history, names=names, colours=colours)
     axes[0, 1].set_ylabel(ylabel)
-    theme.legend_below(figure, axes[0, 1].get_legend_handles_labels()[0])
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn([("a", drawn), ("b", curves)])
+    frame.legend_below(figure, axes[0, 1].get_legend_handles_labels()[0])
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn([("a", drawn), ("b", curves)])

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require
 
 COLUMNS = ("name", "layer", "modulus", "kappa", "null_low", "null_high")
 _PALETTE = (
@@ -27,11 +28,16 @@ _PALETTE = (
 _MARKERS = "os^Dv<>p"
 
 
-def _looks(moduli: list[int]) -> dict[int, tuple[str, str]]:
+Looks = dict[int, tuple[str, str]]
+"""Modulus -> colour and marker."""
+
+
+def _looks(moduli: list[int]) -> Looks:
     return {m: (_PALETTE[i % len(_PALETTE)], _MARKERS[i % len(_MARKERS)]) for i, m in enumerate(moduli)}
 
 
-def _draw_layers(ax: Axes, table: pd.DataFrame, looks: dict[int, tuple[str, str]]) -> None:
+def _draw_layers(ax: Axes, table: pd.DataFrame, looks: Looks) -> None:
+    """Kappa of one name by layer, a curve for each modulus over the band of its shuffled numbers."""
     for i, (modulus, (colour, marker)) in enumerate(looks.items()):
         line = table[table["modulus"] == modulus].sort_values("layer", kind="stable")
         ax.fill_between(line["layer"], line["null_low"], line["null_high"], color=theme.CONTROL, linewidth=0)
@@ -46,10 +52,11 @@ def _draw_layers(ax: Axes, table: pd.DataFrame, looks: dict[int, tuple[str, str]
             zorder=3,
         )
     ax.set_xlabel("layer (0 = embedding)")
-    theme.ticks(ax.xaxis, 6, whole=True)
+    frame.ticks(ax.xaxis, 6, whole=True)
 
 
-def _draw_rows(ax: Axes, table: pd.DataFrame, looks: dict[int, tuple[str, str]], names: list[str]) -> None:
+def _draw_rows(ax: Axes, table: pd.DataFrame, looks: Looks, names: list[str]) -> None:
+    """Kappa of every name in a row of its own, the moduli one below the other over their bands."""
     step = min(0.26, 0.78 / len(looks))
     for place, name in enumerate(names):
         own = table[table["name"] == name]
@@ -64,6 +71,45 @@ def _draw_rows(ax: Axes, table: pd.DataFrame, looks: dict[int, tuple[str, str]],
                     solid_capstyle="butt",
                 )
                 ax.plot(row["kappa"], y, marker, color=colour, markersize=3.5, zorder=3, clip_on=False)
+
+
+def _plot_by_layer(
+    shown: pd.DataFrame, looks: Looks, names: Mapping[str, str], bottom: float
+) -> tuple[frame.PaperFigure, list[tuple[str, pd.DataFrame]]]:
+    """A panel for each name, kappa against layers. Returns the figure and what each panel draws.
+
+    names: name -> panel title, in the panels' order. bottom: the lowest kappa of the axes.
+    """
+    columns = len(names) if len(names) < 4 else 2 if len(names) == 4 else 3
+    figure, axes = frame.panels(-(-len(names) // columns), columns, height=2.1, sharey=True)
+    parts = []
+    for i, (ax, (name, title)) in enumerate(zip(axes.flat, names.items(), strict=False)):
+        own = shown[shown["name"] == name]
+        _draw_layers(ax, own, looks)
+        ax.set_title(title)
+        ax.set_ylim(bottom, 1.03)
+        if i % columns == 0:
+            ax.set_ylabel("Cohen's kappa")
+        parts.append(("abcdefghijklmnop"[i], own))
+    for ax in axes.flat[len(names) :]:
+        ax.remove()
+    return figure, parts
+
+
+def _plot_by_name(
+    shown: pd.DataFrame, looks: Looks, names: Mapping[str, str], bottom: float
+) -> tuple[frame.PaperFigure, list[tuple[str, pd.DataFrame]]]:
+    """One panel with a row for each name; arguments and what is returned as in `_plot_by_layer`."""
+    figure, axes = frame.panels(1, 1, height=0.85 + 0.42 * max(1, len(names)))
+    ax = axes[0, 0]
+    if len(shown):
+        _draw_rows(ax, shown, looks, list(names))
+    else:
+        frame.empty(ax, "no probe was fitted")
+    ax.set_yticks(range(len(names)), list(names.values()))
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlabel="Cohen's kappa", xlim=(bottom, 1.03), ylim=(max(1, len(names)) - 0.5, -0.5))
+    return figure, [("a", shown)]
 
 
 @theme.themed
@@ -81,44 +127,23 @@ def plot_probes(
     Returns the figure and the drawn table: panel, the columns above.
     Raises UserError when a column is missing.
     """
-    theme.require(table, COLUMNS, "the probes")
+    require(table, COLUMNS, "the probes")
     shown = table[list(COLUMNS)]
-    distinct = list(dict.fromkeys(shown["name"]))
+    titles = {name: (names or {}).get(name, name) for name in shown["name"]}
     looks = _looks(sorted(set(shown["modulus"])))
-    by_layer = bool(len(shown)) and shown.groupby("name")["layer"].nunique().max() > 1
+
+    # Kappa of chance is 0 and may come out below: the axes go down to the lowest value.
     bottom = min(-0.1, float(shown[["kappa", "null_low"]].min().min()) - 0.03) if len(shown) else -0.1
-    parts = []
-    if by_layer:
-        columns = len(distinct) if len(distinct) < 4 else 2 if len(distinct) == 4 else 3
-        rows = -(-len(distinct) // columns)
-        figure, axes = theme.panels(rows, columns, height=2.1, sharey=True)
-        for i, (ax, name) in enumerate(zip(axes.flat, distinct, strict=False)):
-            own = shown[shown["name"] == name]
-            _draw_layers(ax, own, looks)
-            ax.set_title((names or {}).get(name, name))
-            ax.set_ylim(bottom, 1.03)
-            if i % columns == 0:
-                ax.set_ylabel("Cohen's kappa")
-            parts.append(("abcdefghijklmnop"[i], own))
-        for ax in axes.flat[len(distinct) :]:
-            ax.remove()
-    else:
-        figure, axes = theme.panels(1, 1, height=0.85 + 0.42 * max(1, len(distinct)))
-        last = axes[0, 0]
-        if len(shown):
-            _draw_rows(last, shown, looks, distinct)
-        else:
-            theme.empty(last, "no probe was fitted")
-        last.set_yticks(range(len(distinct)), [(names or {}).get(name, name) for name in distinct])
-        last.tick_params(axis="y", length=0)
-        last.set(xlabel="Cohen's kappa", xlim=(bottom, 1.03), ylim=(max(1, len(distinct)) - 0.5, -0.5))
-        parts.append(("a", shown))
+    by_layer = bool(len(shown)) and shown.groupby("name")["layer"].nunique().max() > 1
+    figure, parts = (_plot_by_layer if by_layer else _plot_by_name)(shown, looks, titles, bottom)
+
+    # Moduli have the same looks in every panel: the legend explains them once.
     handles: list[Artist] = [
         Line2D([], [], color=colour, marker=marker, linewidth=1 if by_layer else 0, label=f"n mod {modulus}")
         for modulus, (colour, marker) in looks.items()
     ]
     if handles:
         handles.append(Patch(color=theme.CONTROL, label="shuffled numbers"))
-        theme.legend_below(figure, handles)
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+        frame.legend_below(figure, handles)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)

@@ -6,7 +6,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require, require_fractions, require_unique
 
 
 def _filter_label(module: str, band: str) -> str:
@@ -24,18 +25,24 @@ def plot_range_heatmap(
     Raises UserError when a column is missing or accuracy is no fraction.
     """
     columns = ("run", "digit_range", "examples", "module", "band", "accuracy")
-    theme.require(table, columns, "the sweep over digit ranges")
-    theme.require_fractions(table, ["accuracy"], "the sweep over digit ranges")
-    theme.require_unique(table, ("run", "digit_range", "module", "band"), "the sweep over digit ranges")
+    require(table, columns, "the sweep over digit ranges")
+    require_fractions(table, ["accuracy"], "the sweep over digit ranges")
+    require_unique(table, ("run", "digit_range", "module", "band"), "the sweep over digit ranges")
+
+    # A panel for each run, with a row for each filter and a column for each range.
     runs = list(dict.fromkeys(table["run"]))
-    figure, axes = theme.panels(1, len(runs), height=2.6)
+    figure, axes = frame.panels(1, len(runs), height=2.6)
     parts = []
     for i, (run, ax) in enumerate(zip(runs, axes[0], strict=True)):
         own = table[table["run"] == run].copy()
         own["filter"] = [_filter_label(m, r) for m, r in zip(own["module"], own["band"], strict=True)]
         own["column"] = [f"{r}\n(n = {n})" for r, n in zip(own["digit_range"], own["examples"], strict=True)]
+
+        # Pivoting sorts; rows and columns come back in the table's order.
         cells = own.pivot(index="filter", columns="column", values="accuracy")
         cells = 100 * cells.loc[list(dict.fromkeys(own["filter"])), list(dict.fromkeys(own["column"]))]
+
+        # All panels have one scale: the last carries the colour bar, the first the names of the filters.
         sns.heatmap(
             cells,
             ax=ax,
@@ -56,5 +63,5 @@ def plot_range_heatmap(
         ax.tick_params(length=0)
         ax.tick_params(axis="x", labelrotation=0)
         parts.append(("abcdef"[i], own[list(columns)]))
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)

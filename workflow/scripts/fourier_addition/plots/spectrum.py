@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -12,7 +13,8 @@ from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.figure import Figure
 
 from fourier_addition.errors import UserError
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import flags, require, require_unique
 from fourier_addition.plots.labels import label_peaks, period_axis
 from fourier_addition.plots.panels import base_period, last_layers
 
@@ -27,8 +29,8 @@ def _finish_axis(ax: Axes, table: pd.DataFrame, ylabel: str) -> None:
     ax.set_xlim(components.min() - margin, components.max() + margin)
     ax.set_ylim(0, 1.02 * table["magnitude"].max())
     ax.set(xlabel="Fourier component k", ylabel=ylabel)
-    theme.ticks(ax.xaxis, 6, whole=True)
-    theme.ticks(ax.yaxis, 5)
+    frame.ticks(ax.xaxis, 6, whole=True)
+    frame.ticks(ax.yaxis, 5)
     period_axis(ax, base_period(table))
 
 
@@ -39,17 +41,21 @@ def draw_spectrum(
 
     table: one module and layer. Returns what is drawn, with a column `labelled`.
     """
-    theme.require_unique(table, ("module", "layer", "component"), "the spectrum")
+    require_unique(table, ("module", "layer", "component"), "the spectrum")
+
+    # The largest of the high components are labelled.
     shown = table[list(COLUMNS)].sort_values("component", kind="stable")
-    shown = shown.assign(outlier=theme.flags(shown["outlier"]))
+    shown = shown.assign(outlier=flags(shown["outlier"]))
     if max_component is not None:
         shown = shown[shown["component"] <= max_component]
     high = shown[shown["component"] >= tau]
     largest = high.nlargest(top, "magnitude").index
     shown = shown.assign(labelled=shown.index.isin(largest))
     if not len(shown):
-        theme.empty(ax, "no component to show")
+        frame.empty(ax, "no component to show")
         return shown
+
+    # A line for each component; a dot on those that are labelled, hollow where shuffled numbers do as much.
     colour = theme.MODULE_COLOURS.get(shown["module"].iloc[0], theme.INK)
     ax.vlines(shown["component"], 0, shown["magnitude"], color=colour, linewidth=0.7)
     _finish_axis(ax, shown, ylabel)
@@ -66,8 +72,10 @@ def draw_spectrum(
             markeredgewidth=0.7,
             label="stands out from shuffled numbers" if outlier else "does not stand out",
         )
+
+    # Labels come last: they keep clear of all that is drawn.
     if not len(marked):
-        theme.remark(ax, f"no component at or above k = {tau}")
+        frame.remark(ax, f"no component at or above k = {tau}")
     label_peaks(
         ax,
         marked["component"].to_numpy(),
@@ -100,8 +108,8 @@ def plot_spectrum(
     Returns the figure and the drawn table: panel, the columns above, labelled (bool).
     Raises UserError when a column is missing or a panel's module and layer are not in the table.
     """
-    theme.require(table, COLUMNS, "the spectrum")
-    figure, axes = theme.panels(1, len(panels), height=2.35)
+    require(table, COLUMNS, "the spectrum")
+    figure, axes = frame.panels(1, len(panels), height=2.35)
     parts = []
     for letter, ax, (module, layer) in zip("abcdefgh", axes[0], panels, strict=False):
         rows = table[(table["module"] == module) & (table["layer"] == layer)]
@@ -110,14 +118,16 @@ def plot_spectrum(
         ax.set_title(f"{theme.module_label(module)}, layer {layer}")
         drawn = draw_spectrum(ax, rows, top=top, tau=tau, max_component=max_component, ylabel=ylabel)
         parts.append((letter, drawn))
-    table = theme.drawn(parts)
+
+    # The note explains the dots and says how many are hollow.
+    table = frame.drawn(parts)
     marked = table[table["labelled"]]
     hollow = int((~marked["outlier"]).sum())
     explanation = ""
     if len(marked):
         share = f"{hollow} of {len(marked)} marked components"
         explanation = f"Filled: stands out from shuffled numbers. Hollow ({share}): does not."
-    theme.finish(figure, title=title, note="\n".join(filter(None, [explanation, note])))
+    frame.finish(figure, title=title, note="\n".join(filter(None, [explanation, note])))
     return figure, table
 
 
@@ -150,15 +160,19 @@ def draw_mean_spectra(
 
     table: one module. Returns what is drawn, with a column `labelled`.
     """
-    theme.require_unique(table, ("module", "layer", "component"), "the mean spectra")
+    require_unique(table, ("module", "layer", "component"), "the mean spectra")
     shown = table[list(COLUMNS)].sort_values(["layer", "component"], kind="stable")
     if not len(shown):
-        theme.empty(ax, "no layer to show")
+        frame.empty(ax, "no layer to show")
         return shown.assign(labelled=pd.Series(dtype=bool))
-    shown = shown.assign(outlier=theme.flags(shown["outlier"]))
+
+    # One line for each layer.
+    shown = shown.assign(outlier=flags(shown["outlier"]))
     for layer, line in shown.groupby("layer"):
-        ax.plot(line["component"], line["magnitude"], color=colours.to_rgba(layer), linewidth=0.7)
+        ax.plot(line["component"], line["magnitude"], color=colours.to_rgba(np.asarray(layer)), linewidth=0.7)
     _finish_axis(ax, shown, ylabel)
+
+    # A component is an outlier of the panel when the rule finds it in enough layers.
     found = shown.groupby("component").agg(
         share=("outlier", "mean"),
         prominence=("prominence", "max"),
@@ -167,8 +181,10 @@ def draw_mean_spectra(
     )
     found = found[found["share"] > 0.5] if outlier_rule == "majority" else found[found["share"] > 0]
     named = found.nlargest(max_labels, ["share", "prominence"])
+
+    # Outliers are named by their period above the highest layer; those that find no room are counted.
     if not len(found):
-        theme.remark(ax, "no component stands out\nfrom shuffled numbers")
+        frame.remark(ax, "no component stands out\nfrom shuffled numbers")
     label_peaks(
         ax,
         named.index.to_numpy(),
@@ -177,7 +193,7 @@ def draw_mean_spectra(
         curve=(shown["component"].to_numpy(), shown["magnitude"].to_numpy()),
     )
     if len(found) > len(named):
-        theme.remark(ax, f"and {len(found) - len(named)} more outliers")
+        frame.remark(ax, f"and {len(found) - len(named)} more outliers")
     return shown.assign(labelled=shown["component"].isin(named.index))
 
 
@@ -210,16 +226,20 @@ def plot_mean_spectra(
         raise UserError(
             f"outlier_rule '{outlier_rule}' is not known; it is one of {', '.join(OUTLIER_RULES)}."
         )
-    theme.require(table, COLUMNS, "the mean spectra")
+    require(table, COLUMNS, "the mean spectra")
     if max_component is not None:
         table = table[table["component"] <= max_component]
+
+    # A row of panels for each run, a panel for each module.
     runs = list(dict.fromkeys(table["run"])) if "run" in table.columns else [None]
-    figure, axes = theme.panels(len(runs), len(modules), height=2.25)
+    figure, axes = frame.panels(len(runs), len(modules), height=2.25)
     parts, letters = [], iter("abcdefghijklmnop")
     for run, row in zip(runs, axes, strict=True):
         own = last_layers(table if run is None else table[table["run"] == run], layers)
         if len(own):
             colours, ticks = _layer_colours(list(own["layer"]))
+
+        # The panels of a row share their colours, so that a layer has one colour in both.
         for module, ax in zip(modules, row, strict=True):
             heading = theme.module_label(module)
             if run is not None:
@@ -234,9 +254,11 @@ def plot_mean_spectra(
                 ylabel=ylabel,
             )
             parts.append((next(letters), drawn if run is None else drawn.assign(run=run)))
+
+        # One bar explains the colours of the row.
         if len(own):
             bar = figure.colorbar(colours, ax=list(row), label="layer", ticks=ticks, aspect=30, pad=0.01)
             bar.outline.set_visible(False)
             bar.minorticks_off()
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require, require_fractions
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 
 
-def arms(histories: Iterable[pd.DataFrame], labels: Mapping[str, str]) -> pd.DataFrame:
-    """Histories of runs end to end, with the column `arm`: what the figure calls the run.
+def histories_of_arms(
+    histories: Iterable[pd.DataFrame], instances: Sequence[tuple[str, int]], labels: Mapping[str, str]
+) -> pd.DataFrame:
+    """Histories end to end, with the column `arm`: what the figure calls the run.
 
-    histories: one table a run and seed, column run (`name.seedN`). labels: run name -> label.
+    histories: one table a run and seed. instances: (run, seed) of each. labels: run -> label.
     """
-    table = pd.concat(histories, ignore_index=True)
-    table["arm"] = table["run"].str.replace(r"\.seed\d+$", "", regex=True).map(labels)
-    return table[table["arm"].notna()]
+    arms = [labels[run] for run, _ in instances]
+    return pd.concat(
+        (table.assign(arm=arm) for table, arm in zip(histories, arms, strict=True)), ignore_index=True
+    )
 
 
 def draw_training(
     ax: Axes, table: pd.DataFrame, *, names: Mapping[str, str] | None, colours: Mapping[str, str] | None
 ) -> pd.DataFrame:
     """Draw a mean line and band for each arm; see `plot_training`. Returns what is drawn."""
-    theme.require(table, ("arm", "seed", "epoch", "accuracy"), "the training curves")
-    theme.require_fractions(table, ["accuracy"], "the training curves")
+    require(table, ("arm", "seed", "epoch", "accuracy"), "the training curves")
+    require_fractions(table, ["accuracy"], "the training curves")
+
+    # Mean over seeds, and one standard deviation on either side.
     curves = table.groupby(["arm", "epoch"], sort=False, as_index=False).agg(
         mean=("accuracy", "mean"), deviation=("accuracy", "std"), seeds=("seed", "nunique")
     )
     # One seed has no deviation: its band is left out rather than drawn with no width.
     curves["low"] = (curves["mean"] - curves["deviation"]).clip(0, 1)
     curves["high"] = (curves["mean"] + curves["deviation"]).clip(0, 1)
+
+    # A line and a band for each arm, told apart by colour and dash.
     arms = list(dict.fromkeys(curves["arm"]))
     shades = {**theme.colours(arms), **(colours or {})}
     for i, arm in enumerate(arms):
@@ -51,11 +59,13 @@ def draw_training(
         ax.fill_between(
             line["epoch"], 100 * line["low"], 100 * line["high"], color=shades[arm], alpha=0.2, linewidth=0
         )
+
+    # All of the possible accuracies are shown, so that arms of different figures compare.
     ax.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 102))
     ax.margins(x=0.02)
-    theme.ticks(ax.xaxis, 6, whole=True)
+    frame.ticks(ax.xaxis, 6, whole=True)
     if not arms:
-        theme.empty(ax, "no training history to show")
+        frame.empty(ax, "no training history to show")
     return curves
 
 
@@ -77,12 +87,12 @@ def plot_training(
     for one seed), seeds, low, high (fractions, kept within 0..1).
     Raises UserError when a column is missing or accuracy is no fraction.
     """
-    figure, axes = theme.panels(1, 1, height=2.2)
+    figure, axes = frame.panels(1, 1, height=2.2)
     curves = draw_training(axes[0, 0], table, names=names, colours=colours)
     axes[0, 0].set_ylabel(ylabel)
-    theme.legend_below(figure, axes[0, 0].get_legend_handles_labels()[0])
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn([("a", curves)])
+    frame.legend_below(figure, axes[0, 0].get_legend_handles_labels()[0])
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn([("a", curves)])
 
 
 @theme.themed
@@ -103,15 +113,19 @@ def plot_final_accuracy(
     Raises UserError when a column is missing or holds no fractions.
     """
     columns = ["arm", "seed", "accuracy", "low", "high"]
-    theme.require(table, columns, "the final accuracies")
-    theme.require_fractions(table, columns[2:], "the final accuracies")
+    require(table, columns, "the final accuracies")
+    require_fractions(table, columns[2:], "the final accuracies")
+
+    # The mean of an arm is that of its seeds' accuracies.
     shown = table[columns].copy()
     shown["mean"] = shown.groupby("arm")["accuracy"].transform("mean")
     arms = list(dict.fromkeys(shown["arm"]))
     shades = {**theme.colours(arms), **(colours or {})}
     height = 0.65 + 0.3 * max(1, len(arms))
-    figure, axes = theme.panels(1, 1, height=height, width=theme.DOUBLE_WIDTH)
+    figure, axes = frame.panels(1, 1, height=height, width=theme.DOUBLE_WIDTH)
     ax = axes[0, 0]
+
+    # A row for each arm: its mean as an upright line, its seeds beside one another with their intervals.
     for row, arm in enumerate(arms):
         seeds = shown[shown["arm"] == arm]
         step = min(0.16, 0.6 / max(1, len(seeds)))
@@ -119,10 +133,12 @@ def plot_final_accuracy(
         ax.plot([100 * seeds["mean"].iloc[0]] * 2, [row - 0.38, row + 0.38], color=shades[arm], linewidth=0.8)
         ax.hlines(places, 100 * seeds["low"], 100 * seeds["high"], color=shades[arm], linewidth=0.8)
         ax.plot(100 * seeds["accuracy"], places, "o", color=shades[arm], markersize=3, clip_on=False)
+
+    # Arms from top to bottom.
     ax.set_yticks(range(len(arms)), [(names or {}).get(arm, arm) for arm in arms])
     ax.tick_params(axis="y", length=0)
     ax.set(xlabel=xlabel, xlim=(-1, 101), ylim=(max(1, len(arms)) - 0.5, -0.5))
     if not arms:
-        theme.empty(ax, "no trained model to show")
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn([("a", shown)])
+        frame.empty(ax, "no trained model to show")
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn([("a", shown)])

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fourier_addition.plots import theme
+from fourier_addition.plots import frame, theme
+from fourier_addition.plots.columns import require, require_unique
 from fourier_addition.plots.marks import mark_answer, mark_top
 from fourier_addition.plots.panels import window_rows
 
@@ -41,12 +42,16 @@ def draw_waves(
     shown = table[table["component"].isin(components)][list(COLUMNS)]
     shown = shown.sort_values(["component", "number"], kind="stable")
     if not len(shown):
-        theme.empty(ax, empty)
+        frame.empty(ax, empty)
         ax.set_axis_off()
         return shown
+
+    # The largest value of any wave decides how far apart the waves stand.
     answer = _answer(shown)
     shown = window_rows(shown, answer=answer, window=window)
     spacing = 2.3 * float(shown["value"].abs().max() or 1.0)
+
+    # The shortest period (largest component) at the bottom, dark to light.
     stacked = sorted(components, reverse=True)
     shades = theme.layer_map()(np.linspace(1.0, 0.15, len(stacked)))
     for i, (component, shade) in enumerate(zip(stacked, shades, strict=True)):
@@ -58,6 +63,8 @@ def draw_waves(
         ax.plot(
             wave["number"], level + wave["value"], color=shade, linewidth=0.8, marker=marker, markersize=2.5
         )
+
+    # Each wave is named by its period in place of a tick; the scale of all is the bar at the right.
     periods = [shown.loc[shown["component"] == k, "period"].iloc[0] for k in stacked]
     ax.set_yticks(
         [i * spacing for i in range(len(stacked))], [f"T={theme.period_text(period)}" for period in periods]
@@ -111,9 +118,9 @@ def plot_waves_and_sum(
     answer; panel b has no component.
     Raises UserError when a column is missing.
     """
-    theme.require(table, COLUMNS, "the waves")
-    theme.require_unique(table, ("component", "number"), "the waves")
-    figure, axes = theme.panels(1, 2, height=2.3)
+    require(table, COLUMNS, "the waves")
+    require_unique(table, ("component", "number"), "the waves")
+    figure, axes = frame.panels(1, 2, height=2.3)
     waves, total = axes[0]
     shown = draw_waves(waves, table, top_components(table, top), window=window, empty="no component to show")
     waves.set_title(_heading(shown["component"].nunique()))
@@ -124,12 +131,12 @@ def plot_waves_and_sum(
         mark_answer(total, _answer(summed))
         mark_top(total, summed["number"], summed["value"], _answer(summed), colour=theme.BLUE)
     else:
-        theme.empty(total, "no component to sum")
+        frame.empty(total, "no component to sum")
     total.set_title("their sum")
     total.set(xlabel="number", ylabel="logit")
-    theme.ticks(total.yaxis, 5)
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn([("a", shown), ("b", summed)])
+    frame.ticks(total.yaxis, 5)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn([("a", shown), ("b", summed)])
 
 
 @theme.themed
@@ -148,9 +155,9 @@ def plot_waves_by_band(
     Returns the figure and the drawn table: panel, component, period, number, value, magnitude, answer.
     Raises UserError when a column is missing.
     """
-    theme.require(table, COLUMNS, "the waves")
-    theme.require_unique(table, ("component", "number"), "the waves")
-    figure, axes = theme.panels(1, 2, height=0.55 + 0.23 * top)
+    require(table, COLUMNS, "the waves")
+    require_unique(table, ("component", "number"), "the waves")
+    figure, axes = frame.panels(1, 2, height=0.55 + 0.23 * top)
     parts = []
     bands = (("a", f"k < {cut}", None, cut), ("b", f"k ≥ {cut}", cut, None))
     for ax, (letter, name, low, high) in zip(axes[0], bands, strict=True):
@@ -158,8 +165,8 @@ def plot_waves_by_band(
         drawn = draw_waves(ax, table, components, window=window, empty=f"no component with {name}")
         ax.set_title(f"{_heading(len(components))}, {name}")
         parts.append((letter, drawn))
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn(parts)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn(parts)
 
 
 @theme.themed
@@ -171,9 +178,9 @@ def plot_longest_wave(
     table: as in `plot_waves_and_sum`. Returns the figure and the drawn table: panel, component,
     period, number, value, magnitude, answer. Raises UserError when a column is missing.
     """
-    theme.require(table, COLUMNS, "the longest wave")
-    theme.require_unique(table, ("component", "number"), "the longest wave")
-    figure, axes = theme.panels(1, 1, height=2.1)
+    require(table, COLUMNS, "the longest wave")
+    require_unique(table, ("component", "number"), "the longest wave")
+    figure, axes = frame.panels(1, 1, height=2.1)
     ax = axes[0, 0]
     shown = table[table["period"] == table["period"].max()][list(COLUMNS)].sort_values(
         "number", kind="stable"
@@ -188,8 +195,8 @@ def plot_longest_wave(
             f"component {shown['component'].iloc[0]}, T={theme.period_text(shown['period'].iloc[0])}"
         )
     else:
-        theme.empty(ax, "no component to show")
+        frame.empty(ax, "no component to show")
     ax.set(xlabel="number", ylabel="logit")
-    theme.ticks(ax.yaxis, 5)
-    theme.finish(figure, title=title, note=note)
-    return figure, theme.drawn([("a", shown)])
+    frame.ticks(ax.yaxis, 5)
+    frame.finish(figure, title=title, note=note)
+    return figure, frame.drawn([("a", shown)])

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from fourier_addition.errors import UserError
 from fourier_addition.files.whole import replacing, write_csv
+
+
+@dataclass(frozen=True)
+class TableCells:
+    """A table in numbers and in words.
+
+    table: every column, for CSV. headings, rows: the cells as text, for Markdown and LaTeX.
+    text_columns: so many columns at the left hold words; the others hold numbers, aligned to the right.
+    """
+
+    table: pd.DataFrame
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> str:
@@ -49,24 +64,17 @@ def latex(headings: Sequence[str], rows: Sequence[Sequence[str]], text_columns: 
     return "\n".join(body) + "\n"
 
 
-def write_table(
-    table: pd.DataFrame,
-    path: str | Path,
-    *,
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    text_columns: int,
-) -> None:
+def write_table(cells: TableCells, path: str | Path) -> None:
     """Write a table in the format of the path's suffix: .csv (every column), .md or .tex (the cells).
 
-    headings, rows: the cells as text. Raises UserError for another suffix.
+    Raises UserError for another suffix.
     """
     suffix = Path(path).suffix
     if suffix == ".csv":
-        write_csv(table, path)
+        write_csv(cells.table, path)
         return
     writers = {".md": markdown, ".tex": latex}
     if suffix not in writers:
         raise UserError(f"{path} must end in .csv, .md or .tex.")
     with replacing(path) as temporary:
-        temporary.write_text(writers[suffix](headings, rows, text_columns))
+        temporary.write_text(writers[suffix](cells.headings, cells.rows, cells.text_columns))

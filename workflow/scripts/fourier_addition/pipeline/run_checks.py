@@ -1,0 +1,72 @@
+"""What must hold of a run or a number embedding so that a figure, a table or an ablation can show it.
+
+Every check takes a configuration, the name of the run or the embedding, and `where`, the configuration
+key that asks for it. A check raises UserError that names `where`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fourier_addition.errors import UserError
+from fourier_addition.pipeline.names import known_numbers, prompted, task_of
+
+Check = Callable[[Mapping[str, Any], str, str], None]
+
+
+def check_trained(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a prompted run where training is shown."""
+    if prompted(config["runs"][run]):
+        raise UserError(f"Config key `{where}` shows training, but run '{run}' is prompted, not trained.")
+
+
+def check_asked(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a trained run where the written answers of a prompted run are shown."""
+    if not prompted(config["runs"][run]):
+        raise UserError(
+            f"Config key `{where}`: run '{run}' is trained, not prompted; prompted runs have the key `shots`."
+        )
+
+
+def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run whose model writes numbers of its task as several tokens: it has no logits over them.
+
+    A prompted run may have such a task. Its written answers can still be shown.
+    """
+    entry = config["runs"][run]
+    needed, known = task_of(config, entry["task"]).numbers, known_numbers(config, entry["model"])
+    if known is not None and needed > known:
+        raise UserError(
+            f"Config key `{where}`: run '{run}' needs the numbers 0..{needed - 1} as one token each, but "
+            f"number {known} is not one token of model '{entry['model']}'; its answers, written token by "
+            "token, are in a table of kind `prompted` and a figure of kind `prompted-errors`."
+        )
+
+
+def check_seed(config: Mapping[str, Any], run: str, seed: int, where: str) -> None:
+    """Refuse a seed that the run does not have."""
+    seeds = config["runs"][run]["seeds"]
+    if seed not in seeds:
+        raise UserError(f"Config key `{where}` is {seed}, but run '{run}' has the seeds {seeds}.")
+
+
+def check_embedding(config: Mapping[str, Any], name: str, where: str) -> None:
+    """Refuse the number embedding of a run whose model writes numbers of its task as several tokens."""
+    if name in config["runs"]:
+        check_number_tokens(config, name, where)
+
+
+def check_map(config: Mapping[str, Any], name: str, where: str) -> None:
+    """Refuse a map of a number embedding that has too few numbers for one."""
+    if name in config["embeddings"]:
+        count = config["embeddings"][name]["numbers"]
+    else:
+        count = task_of(config, config["runs"][name]["task"]).numbers
+    least = max(config["analysis"]["clusters"], config["analysis"]["perplexity"])
+    if count <= least:
+        raise UserError(
+            f"Config key `{where}`: '{name}' has {count} numbers, too few for a map with `analysis.clusters` "
+            f"and `analysis.perplexity` of up to {least:g}; show its spectrum (kind `embedding`) and its "
+            "probes (kind `probes`)."
+        )

@@ -1,0 +1,132 @@
+"""Kinds of tables: results of jobs in, the cells of a table out.
+
+One function for each kind, and the dictionary `MAKERS`: kind -> function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from fourier_addition.ablation.table1 import table1_cells, table1_of
+from fourier_addition.analysis.accuracy import accuracy_table, arms_table, by_run
+from fourier_addition.analysis.prompted import prompted_table
+from fourier_addition.api.summary import HEADINGS, api_table
+from fourier_addition.tables.writing import TableCells
+
+Results = Mapping[str, list[Any]]
+"""Input of the kind -> its tables (or, of a JSON file, what it holds), in the order of `names`."""
+Names = Sequence[Any]
+"""What the results are of: (run, seed) of each, or the name of each API run."""
+
+
+def _by_instance(names: Names, found: Sequence[Any]) -> dict[tuple[str, int], Any]:
+    """(run, seed) -> result."""
+    return {(run, seed): result for (run, seed), result in zip(names, found, strict=True)}
+
+
+def ablation(results: Results, names: Names) -> TableCells:
+    """Table 1 of the paper."""
+    (summary,) = results["summary"]
+    table = table1_of(summary)
+    headings, rows = table1_cells(table)
+    return TableCells(table, headings, rows, text_columns=2)
+
+
+def sensitivity(results: Results, names: Names) -> TableCells:
+    """In how many readings each conclusion from table 1 holds."""
+    (table,) = results["conclusions"]
+    shares = table.groupby("conclusion", sort=False)["holds"].agg(["sum", "count"])
+    rows = [[str(name), f"{int(row['sum'])} of {int(row['count'])}"] for name, row in shares.iterrows()]
+    return TableCells(table, ["Conclusion", "Readings in which it holds"], rows)
+
+
+def _interval(low: float, high: float) -> str:
+    """An interval of fractions in per cent; a dash where there is none."""
+    return "-" if pd.isna(low) else f"{low:.1%} to {high:.1%}"
+
+
+def accuracy(results: Results, names: Names) -> TableCells:
+    """Test accuracy of each run, over its seeds."""
+    table = accuracy_table(_by_instance(names, results["accuracies"]))
+    rows = [
+        [
+            row["run"],
+            str(row["seeds"]),
+            str(row["examples"]),
+            f"{row['accuracy']:.1%}",
+            "-" if pd.isna(row["deviation"]) else f"{row['deviation']:.1%}",
+            _interval(row["worst"], row["best"]),
+            f"{row['within_2']:.1%}",
+            f"{row['within_10']:.1%}",
+        ]
+        for row in by_run(table, "test").to_dict("records")
+    ]
+    headings = ["Run", "Seeds", "Test examples", "Exact", "Deviation", "Range", "Within 2", "Within 10"]
+    return TableCells(table, headings, rows)
+
+
+def arms(results: Results, names: Names) -> TableCells:
+    """Arms of training side by side (figure 7b): final accuracy, and how soon they reach 99 %."""
+    table = arms_table(_by_instance(names, results["accuracies"]), _by_instance(names, results["histories"]))
+    rows = [
+        [
+            row["run"],
+            str(row["seeds"]),
+            f"{row['accuracy']:.1%}",
+            _interval(row["low"], row["high"]),
+            f"{row['validation']:.1%}",
+            f"{row['reached']} of {row['seeds']}",
+            "-" if pd.isna(row["epochs"]) else f"{row['epochs']:g}",
+        ]
+        for row in table.to_dict("records")
+    ]
+    headings = [
+        "Arm",
+        "Seeds",
+        "Test",
+        "95 % interval over seeds",
+        "Validation",
+        "Reach 99 %",
+        "Epochs to 99 %",
+    ]
+    return TableCells(table, headings, rows)
+
+
+def _share(row: Mapping[Any, Any], name: str) -> str:
+    """A share with its interval and counts: columns `name`, and `name`_low, _high, _count and _of."""
+    count, of = int(row[f"{name}_count"]), int(row[f"{name}_of"])
+    if not of:
+        return "none"
+    return f"{row[name]:.1%} ({row[f'{name}_low']:.1%} to {row[f'{name}_high']:.1%}; {count} of {of})"
+
+
+def prompted(results: Results, names: Names) -> TableCells:
+    """Answers of prompted runs and the shape of their errors (claim 13)."""
+    table = prompted_table(_by_instance(names, results["answers"]))
+    shares = ("accuracy", "unparsed", "multiples_of_10", "below_6", "even")
+    rows = [
+        [row["run"], str(row["seed"]), str(row["shots"]), *(_share(row, name) for name in shares)]
+        for row in table.to_dict("records")
+    ]
+    headings = ["Run", "Seed", "Shots", "Exact", "No number", "Errors that are multiples of 10"]
+    headings += ["Errors below 6", "Even errors"]
+    return TableCells(table, headings, rows)
+
+
+def api(results: Results, names: Names) -> TableCells:
+    """Answers and cost of models behind an API (claim 14)."""
+    table, rows = api_table(dict(zip(names, results["accuracies"], strict=True)))
+    return TableCells(table, HEADINGS, rows)
+
+
+MAKERS: dict[str, Callable[[Results, Names], TableCells]] = {
+    "ablation": ablation,
+    "sensitivity": sensitivity,
+    "accuracy": accuracy,
+    "arms": arms,
+    "prompted": prompted,
+    "api": api,
+}

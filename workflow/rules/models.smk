@@ -3,8 +3,8 @@
 
 rule fetch_model:
     output:
-        directory=directory("results/models/{model}"),
-        manifest="results/models/{model}.json",
+        directory=directory(paths.model("{model}")),
+        manifest=paths.model("{model}") + ".json",
     log:
         "logs/models/{model}.log",
     wildcard_constraints:

@@ -3,7 +3,8 @@
 import re
 
 import pandas as pd
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.ablation import (
     plot_digit_ranges,
     plot_layer_bands,

@@ -2,7 +2,8 @@
 
 import pandas as pd
 from fourier_addition.errors import UserError
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.clusters import plot_clusters
 from fourier_addition.plots.theme import save
 

@@ -1,7 +1,8 @@
 """Figures 5a, 7a, 15: spectra of number embeddings."""
 
 import pandas as pd
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.embedding import plot_embedding_spectra
 from fourier_addition.plots.theme import save
 

@@ -3,7 +3,8 @@
 import pandas as pd
 from fourier_addition.analysis.mistakes import error_counts, error_facts
 from fourier_addition.errors import UserError
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.errors import plot_errors
 from fourier_addition.plots.theme import save
 

@@ -1,7 +1,8 @@
 """Figures 1b, 1c, 17, 22: logits of every MLP and attention output for the running example."""
 
 import pandas as pd
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.heatmap import plot_logit_heatmaps
 from fourier_addition.plots.theme import save
 

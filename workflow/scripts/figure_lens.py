@@ -1,7 +1,8 @@
 """Figure 1a: logit-lens accuracy by layer."""
 
 import pandas as pd
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.lens import plot_lens
 from fourier_addition.plots.theme import save
 

@@ -1,7 +1,8 @@
 """Figure 20: logits over the numbers of one MLP and one attention output."""
 
 import pandas as pd
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.logits import plot_logits
 from fourier_addition.plots.panels import chosen_layers
 from fourier_addition.plots.theme import save

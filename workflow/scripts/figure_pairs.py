@@ -2,7 +2,8 @@
 
 import pandas as pd
 from fourier_addition.errors import UserError
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.pairs import (
     plot_lens_and_heatmaps,
     plot_spectrum_and_clusters,

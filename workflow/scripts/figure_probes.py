@@ -1,7 +1,8 @@
 """Probes of n mod T on number embeddings, or on the residual stream by layer, beside shuffled numbers."""
 
 import pandas as pd
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.probes import plot_probes
 from fourier_addition.plots.theme import save
 

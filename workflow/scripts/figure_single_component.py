@@ -1,7 +1,8 @@
 """Figure 11: predictions when a single Fourier component is kept at every module."""
 
 import pandas as pd
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.single_component import plot_single_component
 from fourier_addition.plots.theme import save
 

@@ -1,7 +1,8 @@
 """Figures 2, 3, 6, 8 to 10, 16, 18, 19: spectra of module logits."""
 
 import pandas as pd
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.panels import chosen_layers
 from fourier_addition.plots.spectrum import plot_mean_spectra, plot_spectrum
 from fourier_addition.plots.theme import save

@@ -2,7 +2,8 @@
 
 import pandas as pd
 from fourier_addition.analysis.accuracy import accuracies_of, accuracy_table
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.theme import save
 from fourier_addition.plots.training import arms, plot_final_accuracy, plot_training
 

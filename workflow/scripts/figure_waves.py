@@ -1,7 +1,8 @@
 """Figures 4, 13, 14: Fourier components of the final logits as waves over the numbers."""
 
 import pandas as pd
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.theme import save
 from fourier_addition.plots.waves import plot_longest_wave, plot_waves_and_sum, plot_waves_by_band
 

@@ -8,7 +8,8 @@ from fourier_addition.analysis.accuracy import accuracies_of, accuracy_table, ar
 from fourier_addition.analysis.prompted import prompted_table
 from fourier_addition.api.summary import HEADINGS, api_table
 from fourier_addition.files.manifests import read_json
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.tables import write_table
 
 if "snakemake" not in globals():

@@ -21,8 +21,13 @@ from pathlib import Path
 from fourier_addition.errors import UserError
 
 SCRIPTS = Path(__file__).resolve().parents[2]
-NO_RESULT = ("fourier_addition/pipeline/job.py",)
-"""Logging and progress: no number can depend on them, so they make nothing rerun."""
+NO_RESULT = (
+    "fourier_addition/pipeline/job.py",
+    "fourier_addition/pipeline/mock.py",
+    "fourier_addition/pipeline/snakemake_private.py",
+)
+"""The log, scripts run by hand, and Snakemake's parts: no number can depend on them, so an edit of these
+files reruns nothing."""
 DYNAMIC = (
     "__import__",
     "exec",

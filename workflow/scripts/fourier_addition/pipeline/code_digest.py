@@ -120,8 +120,9 @@ def local_imports(path: Path, root: Path = SCRIPTS, *, needed: bool = False) -> 
                     found.update(_module_files(f"{node.module}.{alias.name}", root))
         elif isinstance(node, ast.Call):
             # `model.eval()` is a method of torch's modules; only the built-in runs code.
-            method = isinstance(node.func, ast.Attribute) and node.func.attr not in ("eval", "exec")
-            called = node.func.attr if method else getattr(node.func, "id", "")
+            called = getattr(node.func, "id", "")
+            if isinstance(node.func, ast.Attribute) and node.func.attr not in ("eval", "exec"):
+                called = node.func.attr
             if called in DYNAMIC:
                 raise _dynamic(path, node.lineno)
     return tuple(sorted(found - {path}))

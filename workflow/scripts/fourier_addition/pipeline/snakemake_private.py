@@ -43,6 +43,9 @@ def part(owner: Any, *names: str) -> Any:
         try:
             found = getattr(found, name)
         except AttributeError:
+            if hasattr(type(found), name):
+                # The attribute is there, and what computes it failed: Snakemake reads the Snakefile so.
+                raise
             raise _gone(f"`{type(owner).__name__}.{'.'.join(names)}`") from None
     return found
 

@@ -85,12 +85,13 @@ def examples_of(config: Mapping[str, Any], task: str, split: str) -> int:
     count = (high - low + 1) * (high - low + 2) // 2
     train, validation = config["tasks"][task]["fractions"]
     share = {"train": train, "validation": validation, "test": 1 - train - validation, "held-out": 1 - train}
-    return math.ceil(count * share[split])
+    return int(math.ceil(count * share[split]))
 
 
 def pairs_of(config: Mapping[str, Any], task: str) -> int:
     """Examples of all splits of a task together, at most."""
-    return math.ceil(examples_of(config, task, "train") / config["tasks"][task]["fractions"][0])
+    train: float = config["tasks"][task]["fractions"][0]
+    return math.ceil(examples_of(config, task, "train") / train)
 
 
 def share_inside(config: Mapping[str, Any], task: str, span: Sequence[int] | None) -> float:

@@ -25,6 +25,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/start.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/datasets.smk"

@@ -1,13 +1,18 @@
 """Code digests that rerun what a change touches, and files that appear whole or not at all."""
 
+import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fourier_addition.errors import UserError
+from fourier_addition.files import whole
 from fourier_addition.files.checks import verify_manifest
 from fourier_addition.files.manifests import read_manifest, write_manifest
 from fourier_addition.files.parquet import write_parquet
@@ -163,6 +168,102 @@ def test_what_a_killed_write_left_is_cleared(tmp_path):
     (leftover / "table.parquet").write_text("half")
     write_parquet(pd.DataFrame({"x": [1]}), tmp_path / "table.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["table.parquet"]
+
+
+@pytest.fixture()
+def old_folder(tmp_path):
+    """A folder with one file in a folder below, which is to be replaced."""
+    (tmp_path / "store/c").mkdir(parents=True)
+    (tmp_path / "store/c/0").write_text("old")
+    return tmp_path / "store"
+
+
+def renew(folder):
+    """Replace a folder by one that holds a new file."""
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        (temporary / "0").write_text("new")
+
+
+def files_in(folder):
+    """Every file below a folder: relative path -> text."""
+    return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_folder_replaces_a_folder(old_folder):
+    renew(old_folder)
+    assert files_in(old_folder.parent) == {"store/0": "new"}
+    assert list(old_folder.parent.iterdir()) == [old_folder]
+
+
+@pytest.mark.parametrize(("step", "kept"), [(1, "store/c/0"), (2, "store/c/0")])
+@pytest.mark.parametrize("reason", [OSError(errno.EBUSY, "busy"), KeyboardInterrupt()])
+def test_a_rename_that_fails_keeps_the_old_folder(old_folder, monkeypatch, step, kept, reason):
+    """Step 1 moves the old folder away, step 2 puts the new one in its place."""
+    rename, calls = os.replace, []
+
+    def fail_once(source, target):
+        calls.append((source, target))
+        if len(calls) == step:
+            raise reason
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", fail_once)
+    with pytest.raises(type(reason)):
+        renew(old_folder)
+    assert files_in(old_folder.parent) == {kept: "old"}
+    assert list(old_folder.parent.iterdir()) == [old_folder]
+
+
+def test_a_body_that_makes_nothing_keeps_the_old_folder(old_folder):
+    with pytest.raises(FileNotFoundError), replacing(old_folder):
+        pass
+    assert files_in(old_folder.parent) == {"store/c/0": "old"}
+
+
+def not_empty(times):
+    """A `shutil.rmtree` that finds a folder not empty so many times, as a network disk may."""
+    remove, failed = shutil.rmtree, []
+
+    def rmtree(path, ignore_errors=False):
+        if Path(path).exists() and len(failed) < times:
+            failed.append(path)
+            if not ignore_errors:
+                raise OSError(errno.ENOTEMPTY, "Directory not empty", str(path))
+            return
+        remove(path, ignore_errors)
+
+    return rmtree
+
+
+@pytest.mark.parametrize("times", [1, whole.REMOVALS - 1])
+def test_an_old_folder_that_is_not_empty_at_once_is_removed_later(old_folder, monkeypatch, times):
+    monkeypatch.setattr(shutil, "rmtree", not_empty(times))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    renew(old_folder)
+    assert list(old_folder.parent.iterdir()) == [old_folder]
+
+
+def test_an_old_folder_that_stays_lies_in_the_workspace_until_the_next_time(old_folder, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", not_empty(100))
+        renew(old_folder)
+    assert files_in(old_folder.parent) == {".store.partial/store.old/c/0": "old", "store/0": "new"}
+    renew(old_folder)
+    assert files_in(old_folder.parent) == {"store/0": "new"}
+    assert list(old_folder.parent.iterdir()) == [old_folder]
+
+
+def test_another_reason_is_not_waited_for(old_folder, monkeypatch):
+    def refuse(path, ignore_errors=False):
+        if not ignore_errors and Path(path).exists():
+            raise PermissionError(errno.EACCES, "denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waited"))
+    renew(old_folder)
+    assert files_in(old_folder)["0"] == "new"
 
 
 def test_manifests_notice_every_change(tmp_path):

@@ -12,21 +12,23 @@ from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models.miniature import miniature
 from fourier_addition.pipeline.config import validated
-from fourier_addition.pipeline.sizing import (
-    BASES,
-    GPU_HOST,
-    Machine,
+from fourier_addition.pipeline.sizing import rules
+from fourier_addition.pipeline.sizing.machine import BASES, GPU_HOST, Estimate, Machine
+from fourier_addition.pipeline.sizing.model_jobs import (
     ablation_estimate,
     capture_estimate,
-    condition_counts,
-    estimate,
-    examples_of,
     pretraining_estimate,
-    shape_of,
-    tokens_of,
     training_estimate,
 )
-from fourier_addition.pipeline.sizing_report import facts, job_estimate, markdown, planned_jobs, size_table
+from fourier_addition.pipeline.sizing.report import (
+    facts,
+    job_estimate,
+    markdown,
+    planned_jobs,
+    size_table,
+)
+from fourier_addition.pipeline.sizing.rules import RuleSize, estimate
+from fourier_addition.pipeline.sizing.shapes import condition_counts, examples_of, shape_of, tokens_of
 from fourier_addition.tasks import Task, dataset, question
 from fourier_addition.training.number_text import numeral_tokenizer
 from study import ROOT
@@ -102,6 +104,21 @@ def test_conditions_are_bounded_tightly(micro, changes):
     assert distinct <= filters
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"draws": 1}, {"layers": False}, {"taus": [0.2, 0.5, 0.8], "periods": [10, 5, 2.5]}]
+)
+def test_conditions_are_counted_exactly_where_every_cut_and_period_exists(paper, changes):
+    settings = {**paper["ablations"], "periods": [2, 5, 10], "bands": ["low", "high"], "layers": True}
+    config = {**paper, "ablations": {**settings, **changes}}
+    unembedding = np.random.default_rng(0).standard_normal((101, 120))
+    bank = FilterBank(unembedding, fourier_basis(101, "paper"))
+    conditions = study_conditions(bank, 3, config["ablations"], tau=10, cut="component", seed=0)
+    count, filters = condition_counts(config, 3)
+    assert len(conditions) == count
+    # Bands and cuts that remove the same components share a filter.
+    assert len({id(c.filter) for c in conditions if c.filter is not None}) <= filters
+
+
 def test_training_counts_weights_gradients_and_moments(paper):
     full = training_estimate(paper, "finetuned")
     weights = XL["parameters"] * 4 / 1e6
@@ -162,6 +179,18 @@ def test_every_rule_has_an_estimate(micro):
     assert estimate(micro, "probes", run).host > estimate(micro, "lens", run).host
     with pytest.raises(UserError, match="no_such_rule"):
         estimate(micro, "no_such_rule", {})
+
+
+def test_a_rule_gets_its_size_by_one_record(micro, monkeypatch):
+    by_task = {"small": 1.0}
+    record = RuleSize("counting", lambda config, job, on: Estimate(by_task[job["task"]], on.startup))
+    monkeypatch.setattr(rules, "SIZES", (*rules.SIZES, record))
+    assert estimate(micro, "counting", {"task": "small"}, Machine(startup=3)) == Estimate(1.0, 3)
+
+
+def test_no_two_records_are_for_one_rule():
+    names = [size.rule for size in rules.SIZES]
+    assert len(set(names)) == len(names)
 
 
 def test_the_page_holds_what_the_command_prints():

@@ -1,14 +1,12 @@
 # Configuration check and helpers that every rule file uses.
-import os
 import re
-import shutil
-import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# Beside this file, also where another workflow uses this one as a module.
+# The scripts lie beside this file, also where another workflow uses this one as a module.
 RULES = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve()
 SCRIPTS = RULES.parent / "scripts"
 if not SCRIPTS.is_dir():
@@ -22,6 +20,7 @@ from fourier_addition.pipeline import paths, shards
 from fourier_addition.pipeline.claim_inputs import claim_labels, claim_runs
 from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.names import (
+    digit_ranges,
     instance,
     instances,
     prompted,
@@ -33,17 +32,28 @@ from fourier_addition.pipeline.code_digest import code_digest
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.figures import views
 from fourier_addition.pipeline.own_files import own_files
-from fourier_addition.pipeline.sizing import Machine, estimate
+from fourier_addition.pipeline.snakemake_private import (
+    is_main_process,
+    results_lie_in_storage,
+)
 from fourier_addition.pipeline.tables import table_files, table_names
 from fourier_addition.pipeline.why_records import remember_code
 
-try:
+
+@contextmanager
+def in_one_sentence():
+    """Let Snakemake end with the one sentence of a UserError, without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+with in_one_sentence():
     for file in workflow.configfiles:
         require_distinct_keys(file)
     config = validated(config)
     VIEWS = views(config)
-except UserError as error:
-    raise WorkflowError(str(error)) from None
 
 INSTANCES = instances(config)
 PROMPTED = [
@@ -68,49 +78,11 @@ def alternatives(names):
 
 def digest(script):
     """Digest of a script and all local code that it reaches, the rule's `code` parameter."""
-    try:
-        # The main process alone: jobs read the workflow too, many at a time.
-        if workflow.is_main_process:
+    with in_one_sentence():
+        # Every job reads this file too. Many jobs at a time must not write the same record.
+        if is_main_process(workflow):
             remember_code(script, SCRIPTS)
         return code_digest(script, SCRIPTS)
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def visible_gpus():
-    """GPUs of this machine, without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len(
-            [
-                device
-                for device in visible.split(",")
-                if device.strip() not in ("", "-1")
-            ]
-        )
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
-
-
-# Torch rules ask for a GPU. Where the jobs run on this machine, the limit is what it has: 0 lets
-# them run on the CPU side by side, 1 lets one at a time have the GPU. A cluster hands GPUs out
-# itself: there a limit set here would take them from the jobs. `--resources gpu=N` always wins.
-# (The executor is not known yet, but only one that submits jobs counts them in nodes.)
-submits_jobs = workflow.remote_exec or workflow.resource_settings.nodes is not None
-if not submits_jobs and "gpu" not in workflow.global_resources:
-    workflow.register_resource("gpu", visible_gpus())
-
-# A submitted job reads the workflow again, without the limits that its Snakemake was given: it must
-# not ask for GPUs that it was not granted, and draws two views of its group at a time.
-GPU_LIMIT = "FOURIER_ADDITION_GPU_LIMIT"
-if workflow.remote_exec and GPU_LIMIT in os.environ:
-    workflow.register_resource("gpu", int(os.environ[GPU_LIMIT]))
-elif submits_jobs and "gpu" in workflow.global_resources:
-    os.environ[GPU_LIMIT] = str(workflow.global_resources["gpu"].value)
-if submits_jobs and "view" not in workflow.global_resources:
-    workflow.register_resource("view", 2)
 
 
 def run_of(wildcards):
@@ -184,9 +156,11 @@ def shots_of(wildcards):
     return {}
 
 
-# With `--default-storage-provider` results lie in storage, and a job is given only its inputs: there
-# a directory is an input beside its manifest. Locally the manifest, written last, is proof enough.
-IN_STORAGE = workflow.storage_settings.default_storage_provider is not None
+# With `--default-storage-provider` results lie in storage, and Snakemake brings a job only its inputs. So
+# a rule there has the directory as an input beside the directory's manifest. On a local disk the manifest
+# alone is the input: it was written after the directory was complete.
+with in_one_sentence():
+    IN_STORAGE = results_lie_in_storage(workflow)
 
 
 def stored(*directories):
@@ -217,55 +191,6 @@ def number_rows_of(wildcards):
     return paths.embedding(wildcards.name, "number-rows.json")
 
 
-# MB of Snakemake's own two processes beside the script in a job on a cluster (measured: 185 each).
-WRAPPING = 400 if submits_jobs else 0
-
-
-def growing(mem_mb):
-    """Memory of a job, doubled each time that it is submitted again.
-
-    mem_mb: MB of the script at the first attempt, a number or a function of the wildcards.
-    """
-
-    def memory(wildcards, attempt):
-        first = mem_mb(wildcards) if callable(mem_mb) else mem_mb
-        return (first + WRAPPING) * 2 ** (attempt - 1)
-
-    return memory
-
-
-def views_group(files):
-    """Group of a figure or table that reads these files: views of one run share submissions.
-
-    So a run that fails holds back its own figures only. Nothing may depend on a figure or a table:
-    their groups would wait for themselves.
-    """
-    owners = {
-        Path(path).parts[2]
-        for value in files
-        for path in ([value] if isinstance(value, str) else value)
-    }
-    group = "views-" + (owners.pop() if len(owners) == 1 else "of-several")
-    # How many share a submission is `group-components: views=N` of the profile for all these groups.
-    workflow.parent_groupids[group] = "views"
-    return group
-
-
-# Without a GPU in reach a job needs no memory for CUDA, and its host's memory holds everything.
-MACHINE = Machine(gpu=submits_jobs or bool(workflow.global_resources.get("gpu").value))
-
-
-def sized(rule, what):
-    """Input function of a resource: what a job of a rule takes, by the sizes in the configuration."""
-
-    def amount(wildcards):
-        return estimate(config, rule, dict(wildcards.items()), MACHINE).resources()[
-            what
-        ]
-
-    return amount
-
-
 def training_inputs(run):
     """What training a run reads."""
     inputs = {
@@ -291,18 +216,8 @@ def of_every_seed(run, file):
     ]
 
 
-def stacked_size(run, what):
-    """What a job that trains all seeds of a run takes: that of one seed, for each."""
-    seeds = config["runs"][run]["seeds"]
-    one = estimate(config, "train", {"run": instance(run, seeds[0])}, MACHINE)
-    return one.resources()[what] * len(seeds)
-
-
-RANGES = {"all": None} | {
-    paths.slug(name): span
-    for name, span in config["ablations"]["digit_ranges"].items()
-    if paths.slug(name) != "all"
-}
+# Name of a digit range in paths -> [smallest, largest] operand; None of the range of all examples.
+RANGES = digit_ranges(config)
 
 
 ABLATION_STATISTICS = (

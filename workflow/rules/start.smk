@@ -1,40 +1,30 @@
 # What is checked before jobs start, and never in a dry run.
 from fourier_addition.pipeline.lock import require_writable, stay_alone
+from fourier_addition.pipeline.snakemake_private import (
+    before_planning,
+    files_to_make,
+    is_used_as_module,
+)
 
 
-def alone_from_the_start():
-    """Take the lock before the files are looked at: what was seen beside another run is out of date.
+def take_the_lock():
+    """Hold this folder's lock until Snakemake ends.
 
-    The profiles switch Snakemake's own lock off (`nolock`), which a killed run leaves behind, and which
-    would be taken too late: no hook of Snakemake's comes before it reads the times of all files.
+    The profiles switch Snakemake's own lock off (`nolock`): a killed Snakemake leaves it behind.
     """
-    build = getattr(workflow, "_build_dag", None)
-    if build is None:
-        return  # Another version of Snakemake: `onstart` takes the lock.
-
-    def build_alone():
-        # Without an executor nothing is made: a report, a list, a check.
-        if workflow.executor_plugin is not None and not workflow.dryrun:
-            try:
-                stay_alone(".snakemake/running.lock")
-            except UserError as error:
-                raise WorkflowError(str(error)) from None
-        build()
-
-    workflow._build_dag = build_alone
+    with in_one_sentence():
+        stay_alone(".snakemake/running.lock")
 
 
-if workflow.is_main_process and workflow.modifier.is_main_snakefile():
-    alone_from_the_start()
+# The lock must be held before Snakemake looks at the files. What it saw while another Snakemake was at
+# work would be out of date.
+with in_one_sentence():
+    if is_main_process(workflow) and not is_used_as_module(workflow):
+        before_planning(workflow, take_the_lock)
 
 
 onstart:
-    try:
-        stay_alone(".snakemake/running.lock")
-        require_writable(
-            file
-            for job in workflow.dag.needrun_jobs()
-            for file in (*job.output, *job.log)
-        )
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+    # This Snakemake holds the lock already, unless its release plans in another way.
+    take_the_lock()
+    with in_one_sentence():
+        require_writable(files_to_make(workflow))

@@ -4,7 +4,8 @@ import pandas as pd
 from fourier_addition.files.manifests import write_manifest
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.pipeline.device import pick_device
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of, provenance
 from fourier_addition.tasks import in_digit_range, of_split
 

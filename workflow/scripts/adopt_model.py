@@ -1,7 +1,8 @@
 """Make a model, as it comes, the checkpoint of a prompted run: a manifest and no copy of the weights."""
 
 from fourier_addition.files.manifests import read_manifest
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import point_manifest, provenance
 
 if "snakemake" not in globals():

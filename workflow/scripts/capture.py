@@ -3,7 +3,8 @@
 import pandas as pd
 from fourier_addition.files.manifests import write_manifest
 from fourier_addition.pipeline.device import pick_device
-from fourier_addition.pipeline.job import job, mock_snakemake, progress
+from fourier_addition.pipeline.job import job, progress
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of, provenance
 
 if "snakemake" not in globals():

@@ -2,7 +2,8 @@
 
 from fourier_addition.claims.evidence import Evidence
 from fourier_addition.claims.table import claim_cells, claims_table
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.tables import TableCells, write_table
 
 if "snakemake" not in globals():

@@ -1,7 +1,8 @@
 """Make a task's examples: pairs, templates, splits."""
 
 from fourier_addition.files.parquet import write_parquet
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.tasks import Task, dataset
 
 if "snakemake" not in globals():

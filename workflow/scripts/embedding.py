@@ -5,7 +5,8 @@ from fourier_addition.analysis.embeddings import MAP_COLUMNS, embedding_map, emb
 from fourier_addition.analysis.probes import probe_settings, probe_table
 from fourier_addition.capture.dataset import read_number_rows
 from fourier_addition.files.parquet import write_parquet
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of
 
 if "snakemake" not in globals():

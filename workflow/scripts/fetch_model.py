@@ -1,7 +1,8 @@
 """Fetch a pre-trained model from the first of its sources that can be reached."""
 
 from fourier_addition.files.manifests import write_manifest
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.sources import fetch
 
 if "snakemake" not in globals():

@@ -1,7 +1,8 @@
 """Figure 5b: t-SNE map and k-means clusters of a number embedding."""
 
 from fourier_addition.files.results import read_results
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.frame import save
 from fourier_addition.plots.kinds.clusters import DRAWINGS
 

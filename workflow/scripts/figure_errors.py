@@ -1,7 +1,8 @@
 """Figures 12, 21, 23: how far wrong predictions are from the answer."""
 
 from fourier_addition.files.results import read_results
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.frame import save
 from fourier_addition.plots.kinds.errors import DRAWINGS
 

@@ -1,7 +1,8 @@
 """Figures 1b, 1c, 17, 22: logits of every MLP and attention output for the running example."""
 
 from fourier_addition.files.results import read_results
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.frame import save
 from fourier_addition.plots.kinds.heatmap import DRAWINGS
 

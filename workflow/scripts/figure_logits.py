@@ -1,7 +1,8 @@
 """Figure 20: logits over the numbers of one MLP and one attention output."""
 
 from fourier_addition.files.results import read_results
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.frame import save
 from fourier_addition.plots.kinds.logits import DRAWINGS
 

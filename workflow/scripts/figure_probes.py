@@ -1,7 +1,8 @@
 """Probes of n mod T on number embeddings, or on the residual stream by layer, beside shuffled numbers."""
 
 from fourier_addition.files.results import read_results
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.frame import save
 from fourier_addition.plots.kinds.probes import DRAWINGS
 

@@ -1,7 +1,8 @@
 """Figure 7b: validation accuracy by epoch for every arm of training; or the arms' final accuracy."""
 
 from fourier_addition.files.results import read_results
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.plots.frame import save
 from fourier_addition.plots.kinds.training import DRAWINGS
 

@@ -6,7 +6,8 @@ from fourier_addition.ablation.statistics import summary_with_controls
 from fourier_addition.ablation.study import study_predictions
 from fourier_addition.files.manifests import write_manifest
 from fourier_addition.files.parquet import write_parquet
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of, provenance
 from fourier_addition.tasks import in_digit_range, of_split
 

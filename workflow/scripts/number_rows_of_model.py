@@ -2,7 +2,8 @@
 
 from fourier_addition.files.manifests import write_manifest
 from fourier_addition.pipeline.device import pick_device
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of, provenance
 
 if "snakemake" not in globals():

@@ -6,7 +6,8 @@ from fourier_addition.files.manifests import sha256_file, write_manifest
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import replacing
 from fourier_addition.pipeline.device import pick_device
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import provenance
 from fourier_addition.training.number_text import corpus, numeral_tokenizer, packed
 

@@ -3,7 +3,8 @@
 from fourier_addition.analysis.probes import layer_probes, probe_settings
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.files.parquet import write_parquet
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of
 
 if "snakemake" not in globals():

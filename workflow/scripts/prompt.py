@@ -12,7 +12,8 @@ from fourier_addition.files.manifests import read_json
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import write_json
 from fourier_addition.pipeline.device import pick_device
-from fourier_addition.pipeline.job import job, mock_snakemake, progress
+from fourier_addition.pipeline.job import job, progress
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of, provenance
 from fourier_addition.tasks import answer_tokens, of_split
 

@@ -11,7 +11,8 @@ from fourier_addition.api.request import api_prompts, api_request
 from fourier_addition.api.summary import accuracy_of, bill, plan, predictions_table
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import write_json
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import provenance
 
 if "snakemake" not in globals():

@@ -6,7 +6,8 @@ import pandas as pd
 from fourier_addition.analysis.prompted import prompted_examples
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.pipeline.device import pick_device
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of
 from fourier_addition.tasks import Task, of_split, question
 

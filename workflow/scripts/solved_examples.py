@@ -4,7 +4,8 @@ import pandas as pd
 from fourier_addition.analysis.prompted import prompted_examples
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import write_json
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 
 if "snakemake" not in globals():
     snakemake = mock_snakemake("solved_examples", run="gpt2.4shot.seed0")

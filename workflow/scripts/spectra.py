@@ -9,7 +9,8 @@ from fourier_addition.analysis.module_spectra import (
 )
 from fourier_addition.capture.dataset import open_capture, read_number_rows
 from fourier_addition.files.parquet import write_parquet
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of
 
 if "snakemake" not in globals():

@@ -1,7 +1,8 @@
 """Train one run: a model, a start, a task, with one seed or with all of them side by side."""
 
 from fourier_addition.pipeline.device import pick_device
-from fourier_addition.pipeline.job import job, mock_snakemake
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
 from fourier_addition.pipeline.provenance import directory_of, provenance
 
 if "snakemake" not in globals():

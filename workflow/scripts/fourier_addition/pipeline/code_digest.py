@@ -21,8 +21,13 @@ from pathlib import Path
 from fourier_addition.errors import UserError
 
 SCRIPTS = Path(__file__).resolve().parents[2]
-NO_RESULT = ("fourier_addition/pipeline/job.py",)
-"""Logging and progress: no number can depend on them, so they make nothing rerun."""
+NO_RESULT = (
+    "fourier_addition/pipeline/job.py",
+    "fourier_addition/pipeline/mock.py",
+    "fourier_addition/pipeline/snakemake_private.py",
+)
+"""The log, scripts run by hand, and Snakemake's parts: no number can depend on them, so an edit of these
+files reruns nothing."""
 DYNAMIC = (
     "__import__",
     "exec",
@@ -115,8 +120,9 @@ def local_imports(path: Path, root: Path = SCRIPTS, *, needed: bool = False) -> 
                     found.update(_module_files(f"{node.module}.{alias.name}", root))
         elif isinstance(node, ast.Call):
             # `model.eval()` is a method of torch's modules; only the built-in runs code.
-            method = isinstance(node.func, ast.Attribute) and node.func.attr not in ("eval", "exec")
-            called = node.func.attr if method else getattr(node.func, "id", "")
+            called = getattr(node.func, "id", "")
+            if isinstance(node.func, ast.Attribute) and node.func.attr not in ("eval", "exec"):
+                called = node.func.attr
             if called in DYNAMIC:
                 raise _dynamic(path, node.lineno)
     return tuple(sorted(found - {path}))

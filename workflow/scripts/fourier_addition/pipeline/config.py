@@ -31,16 +31,18 @@ SCHEMA = Path(__file__).resolve().parents[4] / "config" / "schema.yaml"
 @cache
 def schema() -> dict[str, Any]:
     """The configuration schema, config/schema.yaml."""
-    return yaml.safe_load(SCHEMA.read_text())
+    rules: dict[str, Any] = yaml.safe_load(SCHEMA.read_text())
+    return rules
 
 
 def _fill_defaults(value: Any, rules: Mapping[str, Any]) -> Any:
     """Defaults of the schema, filled in at every depth, and the schema's keys in the schema's order.
 
-    Snakemake compares parameters as text, so neither the order in which a file has them nor a
-    default that it states may show.
+    Snakemake compares parameters as text. So two files that mean the same study must become the same text,
+    whatever the order of their keys, and whether or not they state a default.
     """
     if isinstance(value, dict):
+        # The schema's keys in its order, then the keys that a user names freely.
         properties = rules.get("properties", {})
         free = {key: item for key, item in value.items() if key not in properties}
         known = {
@@ -50,6 +52,8 @@ def _fill_defaults(value: Any, rules: Mapping[str, Any]) -> Any:
         }
         value.clear()
         value.update({**known, **free})
+
+        # The same for the values of all keys.
         extra = rules.get("additionalProperties")
         for key, item in value.items():
             rule = properties.get(key, extra if isinstance(extra, dict) else {})

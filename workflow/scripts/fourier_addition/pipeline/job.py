@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import logging
-import os
 import shutil
-import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +17,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.files.checks import require_whole
 from fourier_addition.files.whole import workspace_of
 from fourier_addition.pipeline.device import limit_threads
+from fourier_addition.pipeline.snakemake_private import end_with_snakemake
 
 T = TypeVar("T")
 logger = logging.getLogger("fourier_addition")
@@ -59,7 +57,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     a full disk, a read-only folder and damaged files likewise. Anything else is a fault of ours and
     keeps its traceback, in the log and on the screen.
     """
-    _end_with_snakemake()
+    end_with_snakemake()
     started = time.monotonic()
     try:
         _start_log(snakemake)
@@ -106,28 +104,6 @@ def _clear_leftovers(outputs: Iterable[Any]) -> None:
             shutil.rmtree(workspace_of(unfinished), ignore_errors=True)
 
 
-def _end_with_snakemake() -> None:
-    """Let the kernel kill this job when its Snakemake is killed (Linux).
-
-    Else it would go on by itself and write beside the job that the next Snakemake starts.
-    """
-    parent = os.getppid()
-    try:
-        name = Path(f"/proc/{parent}/cmdline").read_bytes()
-        if b"snakemake" not in name:
-            # A script of Snakemake's that has become a child of the system was orphaned as it started.
-            if ".snakemake/scripts/" in sys.argv[0] and (parent == 1 or b"systemd" in name):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    except (OSError, AttributeError):
-        return
-    if os.getppid() != parent:
-        # It died before the kernel was told.
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 REFUSALS = {
     errno.ENOSPC: ("the disk is full", "make room"),
     errno.EDQUOT: ("the disk quota is used up", "make room"),
@@ -161,7 +137,7 @@ def progress(items: Iterable[T], *, total: int | None = None, label: str = "") -
 
         yield from tqdm(items, total=total, desc=label, leave=False)
         return
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     last = time.monotonic()
     for done, item in enumerate(items):
@@ -169,44 +145,3 @@ def progress(items: Iterable[T], *, total: int | None = None, label: str = "") -
             last = time.monotonic()
             logger.info("%s: %d%s", label, done, f" of {total}" if total else "")
         yield item
-
-
-def mock_snakemake(rule: str, *, configfiles: Iterable[str] = (), **wildcards: str) -> Any:
-    """The `snakemake` object that a rule's script would see, for running the script by hand.
-
-    rule: rule name; wildcards: its wildcards, as strings. Paths are relative to the
-    repository's root, which becomes the working directory.
-    """
-    from snakemake.api import SnakemakeApi
-    from snakemake.dag import DAG
-    from snakemake.jobs import Job
-    from snakemake.script import Snakemake
-    from snakemake.settings.enums import Quietness
-    from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
-
-    root = Path(__file__).resolve().parents[4]
-    os.chdir(root)
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        workflow = api.workflow(
-            ResourceSettings(cores=os.cpu_count()),
-            config_settings=ConfigSettings(configfiles=[Path(path) for path in configfiles]),
-            snakefile=root / "Snakefile",
-        )._workflow
-        workflow.dag_settings = DAGSettings()
-        found = workflow.get_rule(rule)
-        this = Job(found, DAG(workflow, rules=[found]), wildcards)
-    for paths in (this.output, this.log):
-        for path in paths:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return Snakemake(
-        this.input,
-        this.output,
-        this.params,
-        this.wildcards,
-        this.threads,
-        this.resources,
-        this.log,
-        workflow.config,
-        this.rule.name,
-        None,
-    )

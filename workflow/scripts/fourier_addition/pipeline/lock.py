@@ -1,6 +1,6 @@
 """Before jobs start: one Snakemake at a time in a folder, and folders that can be written to.
 
-The kernel takes the lock back when its process dies, so that nothing is left to be removed.
+The kernel takes the lock back when its process dies, so no lock is left that a user must remove.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _held: list[IO[str]] = []
 
 
 def stay_alone(lock: str | Path) -> None:
-    """Hold `lock` until this process ends, in whatever way; it names the process that holds it.
+    """Hold the file `lock` until this process ends, in whatever way, and write this process into it.
 
     Raises UserError when another process holds it. Where the file system knows no locks, nothing
     is held.

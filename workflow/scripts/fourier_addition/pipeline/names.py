@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fourier_addition.errors import UserError
+from fourier_addition.pipeline.paths import slug
 from fourier_addition.tasks import Task
 
 PAPER_TAU, PAPER_PERIOD = 50, 520
@@ -22,8 +23,9 @@ def known_numbers(config: Mapping[str, Any], model: str) -> int | None:
     entry = config["models"][model]
     for source in entry["sources"]:
         if "pretrain" in source:
-            return config["pretraining"][source["pretrain"]]["numbers"]
-    return entry.get("numbers")
+            return int(config["pretraining"][source["pretrain"]]["numbers"])
+    declared = entry.get("numbers")
+    return None if declared is None else int(declared)
 
 
 def task_of(config: Mapping[str, Any], name: str) -> Task:
@@ -38,10 +40,11 @@ def tau_of(config: Mapping[str, Any], numbers: int) -> int:
     cut stays just below the component of period 10. Raises UserError when a given tau does not
     divide the components.
     """
-    tau = config["analysis"]["tau"]
+    tau: int | str = config["analysis"]["tau"]
     components = (numbers - 1) // 2
-    if tau == "paper":
+    if isinstance(tau, str):
         return max(2, math.ceil(PAPER_TAU / PAPER_PERIOD * (numbers - 1)))
+
     limit = components if config["analysis"]["cut"] == "component" else 2 * components
     if tau > limit:
         raise UserError(
@@ -65,6 +68,16 @@ def instances(config: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
 
 def label_of(config: Mapping[str, Any], name: str) -> str:
     """What figures and tables call a run, a model under `embeddings` or a run of an API."""
-    sections = (config["runs"], config["embeddings"], config["api_runs"])
-    entry = next((section[name] for section in sections if name in section), {})
-    return entry.get("label", name)
+    for section in ("runs", "embeddings", "api_runs"):
+        if name in config[section]:
+            return str(config[section][name].get("label", name))
+    return name
+
+
+def digit_ranges(config: Mapping[str, Any]) -> dict[str, Sequence[int] | None]:
+    """Ranges of operands that ablations look at: name in paths -> [smallest, largest] operand.
+
+    `all` stands for every example and has no range, whatever the configuration calls `all`.
+    """
+    named = {slug(label): span for label, span in config["ablations"]["digit_ranges"].items()}
+    return {"all": None} | {name: span for name, span in named.items() if name != "all"}

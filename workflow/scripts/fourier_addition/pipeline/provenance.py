@@ -57,7 +57,7 @@ def directory_of(manifest: str, suffix: str = "") -> str:
     """
     path = Path(manifest)
     if not suffix and path.is_file():
-        return os.path.normpath(path.parent / read_manifest(path)["directory"])
+        return os.path.normpath(path.parent / str(read_manifest(path)["directory"]))
     return re.sub(r"\.json$", suffix, str(path))
 
 

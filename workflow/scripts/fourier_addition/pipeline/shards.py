@@ -1,9 +1,9 @@
-"""How long work is shared out to jobs: captures by examples, ablations by batches."""
+"""How captures and ablations are shared out to several jobs: captures by examples, ablations by batches."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from fourier_addition.tasks import dataset as examples_of
 def split_size(config: Mapping[str, Any], task: str, split: str) -> int:
     """Number of examples in a split of a task."""
     chosen = task_of(config, task)
-    return split_sizes(len(pairs(chosen)), chosen.fractions)[SPLITS.index(split)]
+    return int(split_sizes(len(pairs(chosen)), chosen.fractions)[SPLITS.index(split)])
 
 
 def of_capture(config: Mapping[str, Any], task: str) -> list[tuple[int, int]]:
@@ -28,20 +28,26 @@ def of_capture(config: Mapping[str, Any], task: str) -> list[tuple[int, int]]:
 
 @cache
 def _operands(task: Task, split: str) -> Any:
+    """(example, 2) operands of a split's examples."""
     return of_split(examples_of(task), split)[["a", "b"]].to_numpy()
 
 
-def of_ablation(config: Mapping[str, Any], task: str, span: tuple[int, int] | None) -> int:
+def of_ablation(config: Mapping[str, Any], task: str, span: Sequence[int] | None) -> int:
     """Jobs that one ablation is shared out to: as many as `ablations.shard` asks for, a batch each at least.
 
     span: digit range [smallest, largest], or None for all examples of the split.
     """
     settings = config["ablations"]
+
+    # Examples that are filtered: those of the split with both operands in the range.
     operands = _operands(task_of(config, task), settings["split"])
     count = len(operands)
     if span is not None:
         count = int(((operands >= span[0]) & (operands <= span[1])).all(axis=1).sum())
-    return max(1, math.ceil(count / max(settings["shard"] or count or 1, settings["batch_size"])))
+
+    # A job filters whole batches, since a batch of another size may round differently.
+    part = int(max(settings["shard"] or count or 1, settings["batch_size"]))
+    return max(1, math.ceil(count / part))
 
 
 def captures(config: Mapping[str, Any], name: str, seed: int, suffix: str) -> list[str]:

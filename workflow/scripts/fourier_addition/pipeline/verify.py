@@ -22,7 +22,8 @@ def verify(folder: str | Path) -> tuple[int, list[str]]:
     unexpected, each manifest that cannot be read or describes a missing directory, and each store
     or model without a manifest. JSON files that are no manifests are results of their own.
     """
-    checked, problems = 0, []
+    checked = 0
+    problems: list[str] = []
     for path in _folders(Path(folder), problems):
         for manifest in sorted(path.glob("*.json")):
             try:
@@ -37,7 +38,10 @@ def verify(folder: str | Path) -> tuple[int, list[str]]:
 
 
 def _folders(root: Path, problems: list[str]) -> Iterator[Path]:
-    """Folders that may hold manifests; stores and models are content and are not gone into."""
+    """Folders that may hold manifests: all but stores and models, which hold content.
+
+    problems: gets a sentence for each store or model that is unfinished or has no manifest.
+    """
     for place, names, _ in os.walk(root):
         here = Path(place)
         for name in sorted(names):

@@ -7,14 +7,11 @@ asks Snakemake for the plan of a dry run with the same arguments and profile, an
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from fourier_addition.pipeline.snakemake_private import SeenJob, seen_jobs
 from fourier_addition.pipeline.why_causes import NEVER_RUN, Planned, causes
 from fourier_addition.pipeline.why_records import RECORDS
 
@@ -26,18 +23,24 @@ def explanation(jobs: Sequence[Planned], records: Path = RECORDS) -> str:
     """
     if not jobs:
         return "Nothing would rerun."
+
+    # Jobs that rerun for the same causes share one sentence.
     own = {job.name: causes(job, records) for job in jobs}
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, found in own.items():
         if found:
             groups.setdefault(tuple(found), []).append(name)
+
+    # Each sentence counts the jobs that only follow its own.
     lines = [f"{_count(len(jobs), 'job')} would run."]
     followers = _followers(jobs)
-    for found, names in groups.items():
+    for reasons, names in groups.items():
         later = {name for start in names for name in followers[start] if not own[name]}
-        new = found == (NEVER_RUN,)
         sentence = f"{named(names)} would "
-        sentence += "run for the first time" if new else f"rerun because {'; and because '.join(found)}"
+        if reasons == (NEVER_RUN,):
+            sentence += "run for the first time"
+        else:
+            sentence += f"rerun because {'; and because '.join(reasons)}"
         if later:
             sentence += f", and {_count(len(later), 'job')} after {'it' if len(names) == 1 else 'them'}"
         lines.append(sentence + ".")
@@ -91,89 +94,35 @@ def job_name(rule: str, wildcards: Mapping[str, str]) -> str:
 
 
 def plan(arguments: Sequence[str] = ()) -> list[Planned]:
-    """Jobs of a dry run in the working directory with these arguments of `snakemake`, in its order.
-
-    Reads the DAG that Snakemake's API builds, and its record of each output.
-    """
-    from snakemake.api import SnakemakeApi
-    from snakemake.cli import parse_args
-    from snakemake.settings.enums import Quietness
-    from snakemake.settings.types import (
-        ConfigSettings,
-        DAGSettings,
-        DeploymentSettings,
-        OutputSettings,
-        ResourceSettings,
-        WorkflowSettings,
-    )
-
-    # The profile is read where the command line is, not by the API; it says so each time.
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            _, given = parse_args(["--dry-run", *arguments])
-    except SystemExit:
-        print(said.getvalue(), file=sys.stderr)
-        raise
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        workflow_api = api.workflow(
-            ResourceSettings(cores=1),
-            config_settings=ConfigSettings(configfiles=given.configfile or []),
-            deployment_settings=DeploymentSettings(
-                deployment_method=given.software_deployment_method, conda_prefix=given.conda_prefix
-            ),
-            workflow_settings=WorkflowSettings(persistence_backend=given.persistence_backend),
-            snakefile=given.snakefile,
-            workdir=given.directory,
-        )
-        dag_api = workflow_api.dag(
-            DAGSettings(
-                targets=given.targets,
-                force_incomplete=given.rerun_incomplete,
-                rerun_triggers=given.rerun_triggers,
-                max_checksum_file_size=given.max_checksum_file_size,
-            )
-        )
-        dag_api.execute_workflow(executor="dryrun")
-        workflow = workflow_api._workflow
-        dag, memory = workflow.dag, workflow.persistence
-        level_of = {job: place for place, level in enumerate(dag.toposorted()) for job in level}
-        needed = [job for job in level_of if dag.needrun(job) and job.output]
-        names = {job: job_name(job.rule.name, dict(job.wildcards.items())) for job in needed}
-        # A level of the graph has no order of its own.
-        needed.sort(key=lambda job: (level_of[job], names[job]))
-        return [
-            _planned(job, dag.reason(job), memory, names[job], [names.get(d) for d in dag.dependencies[job]])
-            for job in needed
-        ]
+    """Jobs of a dry run in the working directory with these arguments of `snakemake`, in its order."""
+    seen = seen_jobs(arguments)
+    names = [job_name(job.rule, job.wildcards) for job in seen]
+    # Jobs of one level may run in any order; their names make the order of the sentences fixed.
+    order = sorted(range(len(seen)), key=lambda place: (seen[place].level, names[place]))
+    return [_planned(seen[place], names, place) for place in order]
 
 
-def _planned(job: Any, reason: Any, memory: Any, name: str, after: Iterable[str | None]) -> Planned:
-    record = next((found for found in map(memory.metadata, job.output) if found is not None), None)
-    missing = reason.missing_output
-    if record is None and not missing:
+def _planned(job: SeenJob, names: Sequence[str], place: int) -> Planned:
+    """What there is to explain about one job. names: of all jobs; place: of this one among them."""
+    missing = job.missing
+    if job.params_before is None and not missing:
         # Snakemake does not look at what comes after a job that runs anyway.
-        missing = [path for path in job.output if not Path(path).exists()]
+        missing = sorted(path for path in job.outputs if not Path(path).exists())
+    environment = job.environment
+    if environment == "":
+        environment = "it was last run inside another one"
     return Planned(
-        name=name,
-        before=None if record is None else record.params or [],
-        now=dict(job.params.items()),
-        inputs_before=[] if record is None else record.input or [],
-        inputs_now=[str(path) for path in job.input],
-        missing=sorted(map(str, missing)),
-        updated=sorted(set(map(str, reason.updated_input)) - set(map(str, reason.updated_input_run))),
-        environment=_environment(job) if record and any(memory.software_stack_changed(job)) else None,
-        interrupted=reason.forced or bool(reason.incomplete_output),
-        after=[each for each in after if each],
+        name=names[place],
+        before=job.params_before,
+        now=job.params,
+        inputs_before=job.inputs_before or [],
+        inputs_now=job.inputs,
+        missing=missing,
+        updated=job.updated,
+        environment=environment,
+        interrupted=job.interrupted,
+        after=[names[other] for other in job.after],
     )
-
-
-def _environment(job: Any) -> str:
-    file = getattr(job.conda_env, "file", None)
-    path = getattr(file, "get_path_or_uri", lambda: file)() if file is not None else None
-    if path is None:
-        return "it was last run inside another one"
-    return re.sub(r"^.*/(?=envs/)", "", str(path))
 
 
 def main() -> int:

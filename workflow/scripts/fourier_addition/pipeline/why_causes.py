@@ -77,6 +77,8 @@ def _parameters(before: Sequence[str], now: Mapping[str, Any], records: Path) ->
     if not old and not new:
         return []
     found = []
+
+    # The code digest: the files behind both digests say which module was edited.
     code_before = [text for text in old if re.fullmatch(r"'[0-9a-f]{16}'", text)]
     if "code" in new:
         code_now = new.pop("code")
@@ -87,6 +89,8 @@ def _parameters(before: Sequence[str], now: Mapping[str, Any], records: Path) ->
             files = changed_files(earlier, later) if earlier and later else None
         places = ": " + _listed([f"{SCRIPTS}/{name}" for name in files]) if files else ""
         found.append(f"code that it uses changed{places}")
+
+    # Values of the configuration: each new value is held against the recorded one that it most likely had.
     values = [value for value in map(_value, sorted(old)) if value is not ABSENT]
     changes: dict[tuple[str, str], None] = {}
     for name, value in new.items():
@@ -96,9 +100,7 @@ def _parameters(before: Sequence[str], now: Mapping[str, Any], records: Path) ->
         path = "" if isinstance(value, Mapping) else name
         changes |= {change: None for change in differences(path, match, value)}
     found += [f"{what} {change}" for what, change in changes]
-    if not found:
-        found.append("its parameters changed")
-    return found
+    return found or ["its parameters changed"]
 
 
 def _value(text: str) -> Any:
@@ -112,8 +114,8 @@ def _closest(value: Any, candidates: Sequence[Any]) -> Any:
     """The recorded value that a parameter most likely had: a mapping by its keys, others by type."""
     if isinstance(value, Mapping):
         mappings = [each for each in candidates if isinstance(each, dict)]
-        best = max(mappings, key=lambda each: len(each.keys() & value.keys()), default=ABSENT)
-        return best if best is ABSENT or best.keys() & value.keys() else ABSENT
+        best = max(mappings, key=lambda each: len(each.keys() & value.keys()), default={})
+        return best if best.keys() & value.keys() else ABSENT
     alike = [each for each in candidates if type(each) is type(value)]
     rest = [each for each in candidates if not isinstance(each, dict)]
     return (alike or rest or [ABSENT])[0]

@@ -29,9 +29,10 @@ def remember_code(script: str, root: Path = SCRIPTS, records: Path = RECORDS) ->
 def recalled_code(digest: str, records: Path = RECORDS) -> dict[str, str] | None:
     """File digests behind a code digest, or None where they were not kept."""
     try:
-        return json.loads((records / f"{digest}.json").read_text())
+        recalled: dict[str, str] = json.loads((records / f"{digest}.json").read_text())
     except (OSError, json.JSONDecodeError):
         return None
+    return recalled
 
 
 def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Jobs, hours, memory and bytes of a whole study, printed as tables.
 
-python -m fourier_addition.pipeline.sizing
+The command is `python -m fourier_addition.pipeline.sizing`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,17 @@ import yaml
 from fourier_addition.errors import UserError
 from fourier_addition.files.whole import replacing
 from fourier_addition.pipeline.config import validated
-from fourier_addition.pipeline.sizing import BASES, GPU_CONTEXT, GPU_HOST, Estimate, Machine, estimate
+from fourier_addition.pipeline.sizing.machine import (
+    ASSUMED,
+    BASES,
+    GPU_CONTEXT,
+    GPU_HOST,
+    Estimate,
+    Machine,
+)
+from fourier_addition.pipeline.sizing.rules import estimate
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 
 MEASURED = (
     ("job of the smallest study that reads and writes tables, peak host MB", 186),
@@ -49,17 +57,19 @@ class Job:
     asks: Mapping[str, str]
 
 
+def _pairs(key: str, text: str) -> dict[str, str]:
+    """What follows `key:` in a job's text, as a mapping: `run=a, shard=0`."""
+    line = re.search(rf"^\s+{key}: (.*)$", text, re.M)
+    return dict(part.split("=", 1) for part in line[1].split(", ")) if line else {}
+
+
 def jobs_in(output: str) -> Iterator[Job]:
     """Jobs of a dry run's output, `rule all` left out."""
     for block in re.split(r"^\s*(?=(?:local)?rule \w+:$)", output, flags=re.M)[1:]:
-        rule = re.match(r"(?:local)?rule (\w+):", block).group(1)
-
-        def pairs(key: str, block: str = block) -> dict[str, str]:
-            line = re.search(rf"^\s+{key}: (.*)$", block.split("Job stats:")[0], re.M)
-            return dict(part.split("=", 1) for part in line.group(1).split(", ")) if line else {}
-
-        if rule != "all":
-            yield Job(rule, pairs("wildcards"), pairs("resources"))
+        heading = re.match(r"(?:local)?rule (\w+):", block)
+        if heading and heading[1] != "all":
+            text = block.split("Job stats:")[0]
+            yield Job(heading[1], _pairs("wildcards", text), _pairs("resources", text))
 
 
 def planned_jobs(configfile: str | Path) -> list[Job]:
@@ -85,29 +95,31 @@ def job_estimate(config: Mapping[str, Any], job: Job, machine: Machine) -> Estim
         return Estimate(asked.get("mem_mb", 0), asked.get("runtime", 0), gpus=asked.get("gpu", 0))
 
 
+COLUMNS = ("Rule", "Jobs", "GPU hours", "CPU hours", "Host GB", "GPUs", "GPU GB", "Written GB")
+
+
+def _row(name: str, taken: list[Estimate]) -> list[str]:
+    """One row of the table of sizes: hours and bytes of all jobs together, memory of the largest job."""
+    return [
+        name,
+        str(len(taken)),
+        f"{sum(one.minutes * one.gpus for one in taken) / 60:.1f}",
+        f"{sum(one.minutes for one in taken if not one.gpus) / 60:.1f}",
+        f"{max(one.host for one in taken) / 1000:.1f}",
+        str(max(one.gpus for one in taken)),
+        f"{max(one.gpu_memory for one in taken) / 1000:.1f}",
+        f"{sum(one.written for one in taken) / 1e9:.2f}",
+    ]
+
+
 def size_table(config: Mapping[str, Any], jobs: list[Job], machine: Machine) -> list[list[str]]:
     """Headings, one row a rule (figures together) and a total; expected values, without any margin."""
     groups: dict[str, list[Estimate]] = defaultdict(list)
     for job in jobs:
-        groups["figures" if job.rule.startswith("figure_") else job.rule].append(
-            job_estimate(config, job, machine)
-        )
-    rows = [["Rule", "Jobs", "GPU hours", "CPU hours", "Host GB", "GPUs", "GPU GB", "Written GB"]]
-
-    def row(name: str, taken: list[Estimate]) -> list[str]:
-        return [
-            name,
-            str(len(taken)),
-            f"{sum(one.minutes * one.gpus for one in taken) / 60:.1f}",
-            f"{sum(one.minutes for one in taken if not one.gpus) / 60:.1f}",
-            f"{max(one.host for one in taken) / 1000:.1f}",
-            str(max(one.gpus for one in taken)),
-            f"{max(one.gpu_memory for one in taken) / 1000:.1f}",
-            f"{sum(one.written for one in taken) / 1e9:.2f}",
-        ]
-
-    rows += [row(name, groups[name]) for name in sorted(groups)]
-    return [*rows, row("all", [one for taken in groups.values() for one in taken])]
+        name = "figures" if job.rule.startswith("figure_") else job.rule
+        groups[name].append(job_estimate(config, job, machine))
+    everything = [one for taken in groups.values() for one in taken]
+    return [[*COLUMNS], *(_row(name, groups[name]) for name in sorted(groups)), _row("all", everything)]
 
 
 def markdown(rows: list[list[str]]) -> str:
@@ -119,18 +131,16 @@ def markdown(rows: list[list[str]]) -> str:
 def facts(machine: Machine) -> list[str]:
     """What the formulas were held against, and what they assume, as two tables with headings."""
     gpu = f"{machine.gpu_flops / 1e12:g}, {machine.gpu_bandwidth / 1e9:g}, {machine.gpu_memory / 1000:g}"
+    bases = ", ".join(str(base) for base in BASES.values())
     assumed = [
-        ("base of a job that reads tables, draws a figure, loads torch, host MB", [*BASES.values()]),
-        ("CUDA's own memory, host and GPU MB", [GPU_HOST, GPU_CONTEXT]),
-        ("GPU: million million operations a second, GB a second, GB", [gpu]),
-        ("one processor thread: thousand million operations a second", [f"{machine.cpu_flops / 1e9:g}"]),
-        ("disk, MB a second", [f"{machine.disk / 1e6:g}"]),
+        ["base of a job that reads tables, draws a figure, loads torch, host MB", bases],
+        ["CUDA's own memory, host and GPU MB", f"{GPU_HOST}, {GPU_CONTEXT}"],
+        ["GPU: million million operations a second, GB a second, GB", gpu],
+        ["one processor thread: thousand million operations a second", f"{machine.cpu_flops / 1e9:g}"],
+        ["disk, MB a second", f"{machine.disk / 1e6:g}"],
     ]
-    named = {"Measured": MEASURED, "Assumed": [(what, ", ".join(map(str, v))) for what, v in assumed]}
-    return [
-        f"## {name}\n\n{markdown([['What', 'Value'], *([what, str(value)] for what, value in rows)])}"
-        for name, rows in named.items()
-    ]
+    named = {"Measured": [[what, str(value)] for what, value in MEASURED], "Assumed": assumed}
+    return [f"## {name}\n\n{markdown([['What', 'Value'], *rows])}" for name, rows in named.items()]
 
 
 def renew_page(path: str | Path, printed: str) -> None:
@@ -146,10 +156,9 @@ def main() -> int:
     """Print the tables of the configurations that are named; exit status 1 for one that is not valid."""
     parser = argparse.ArgumentParser(prog="python -m fourier_addition.pipeline.sizing", description=__doc__)
     parser.add_argument("--configfile", action="append", required=True, help="a study; may be given again")
-    default = Machine()
     parser.add_argument("--page", help="a Markdown page that gets the tables instead")
-    parser.add_argument("--gpu-tflops", type=float, default=default.gpu_flops / 1e12)
-    parser.add_argument("--gpu-gb", type=float, default=default.gpu_memory / 1000)
+    parser.add_argument("--gpu-tflops", type=float, default=ASSUMED.gpu_flops / 1e12)
+    parser.add_argument("--gpu-gb", type=float, default=ASSUMED.gpu_memory / 1000)
     chosen = parser.parse_args()
     machine = Machine(gpu_flops=chosen.gpu_tflops * 1e12, gpu_memory=int(chosen.gpu_gb * 1000))
     parts: list[str] = []

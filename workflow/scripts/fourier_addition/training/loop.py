@@ -48,11 +48,10 @@ def fit(
     """Train models in place, one a seed, side by side; the history of each, one row an evaluation.
 
     views: models of one shape on one device. number_ids: (number,) token ids of 0..p-1.
-    seeds: decide each model's order of the data. state_file: where to keep the state for a resume;
-    identity: what besides the settings makes this run the same run (data, start, code).
-    Columns: epoch (0 is before training), step, train_loss, validation_loss, accuracy, within_2,
-    within_10, learning_rate. Raises UserError when a batch does not fit or the loss is no longer
-    finite; the last good state stays on disk.
+    seeds: decide each model's order of the data. state_file: keeps the state of a killed run. identity:
+    what, besides the settings, makes two runs the same run (data, start, code). Columns: epoch (0 is
+    before training), step, train_loss, validation_loss, accuracy, within_2, within_10, learning_rate.
+    Raises UserError when a batch does not fit or the loss is not finite; the last good state stays on disk.
     """
     # One learner for the models of all seeds, and the lines in batches of one length.
     learner, batches, held_out = _prepared(views, train, validation, number_ids, settings)
@@ -68,26 +67,25 @@ def fit(
     gradients = Gradients(learner, optimizer, settings)
     progress = Progress.resumed(saved, views[0].device) if saved else Progress([[] for _ in views])
     if not saved:
-        progress.add_rows(0, measured(learner, held_out.in_order(BATCH_SIZE)), settings.learning_rate)
+        progress.add_rows(0, measured(learner, held_out.in_order(BATCH_SIZE)), settings.rate_at(0))
 
     for epoch in range(progress.epoch, settings.epochs):
         # One step a batch, at a rate that falls linearly to 0.
         learner.train()
         for group, rows in batches.plan(settings.batch_size, seeds, epoch)[progress.done :]:
             step = epoch * per_epoch + progress.done
-            rate = settings.learning_rate * (1 - step / steps)
-            progress.losses.append(descend(gradients, batches.batch(group, rows), rate))
-            progress.done += 1
+            losses = descend(gradients, batches.batch(group, rows), settings.rate_at(step / steps))
+            progress.add_step(losses)
             on_step(step + 1, steps)
             _check_and_save(progress, step + 1, gradients, resumable, last=progress.done == per_epoch)
 
-        # Validation every few epochs and after the last.
+        # Validation, every few epochs and after the last.
         step = (epoch + 1) * per_epoch
         _check_finite(torch.stack(progress.losses), step, settings)
         if (epoch + 1) % settings.evaluate_every == 0 or epoch + 1 == settings.epochs:
-            rate = settings.learning_rate * (1 - (epoch + 1) / settings.epochs)
             found = measured(learner, held_out.in_order(BATCH_SIZE))
-            for seed, row in zip(seeds, progress.add_rows(step, found, rate), strict=True):
+            added = progress.add_rows(step, found, settings.rate_at((epoch + 1) / settings.epochs))
+            for seed, row in zip(seeds, added, strict=True):
                 on_epoch(seed, row)
         progress.begin(epoch + 1)
 
@@ -135,6 +133,11 @@ class Progress:
         losses = torch.stack(self.losses).cpu()
         return {"epoch": self.epoch, "done": self.done, "histories": self.histories, "losses": losses}
 
+    def add_step(self, losses: torch.Tensor) -> None:
+        """Add a step's losses, (seed,)."""
+        self.losses.append(losses)
+        self.done += 1
+
     def begin(self, epoch: int) -> None:
         """Go on to an epoch of which no step is done."""
         self.epoch, self.done, self.losses = epoch, 0, []
@@ -144,10 +147,12 @@ class Progress:
     ) -> list[dict[str, float]]:
         """Add an evaluation after `step` steps to the history of each seed; returns the new rows.
 
+        Before the first step this is epoch 0, without a training loss; later the epoch under way has
+        ended.
         found: what `measured` gives for each seed. rate: the learning rate of the next step.
         """
-        epoch = self.epoch + 1 if self.losses else 0
-        means = torch.stack(self.losses).double().mean(dim=0).tolist() if self.losses else None
+        epoch = self.epoch + 1 if step else 0
+        means = torch.stack(self.losses).double().mean(dim=0).tolist() if step else None
         rows = [
             {
                 "epoch": epoch,

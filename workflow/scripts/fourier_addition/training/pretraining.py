@@ -60,7 +60,7 @@ def fit_text(
     for step in range(len(history), steps):
         text = stream[step * settings.batch_size : (step + 1) * settings.batch_size]
         batch = Batch(text[None, :, :-1], text[None, :, -1], text.shape[1] - 2)
-        loss = descend(gradients, batch, settings.learning_rate * (1 - step / steps))
+        loss = descend(gradients, batch, settings.rate_at(step / steps))
         history.append({"step": step + 1, "loss": loss.item()})
         if not np.isfinite(history[-1]["loss"]):
             raise UserError(f"The pre-training loss is not finite at step {step + 1}: lower `learning_rate`.")

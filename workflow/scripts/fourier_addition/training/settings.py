@@ -63,6 +63,10 @@ class TrainingSettings:
             chosen["betas"] = tuple(chosen["betas"])
         return cls(**chosen)
 
+    def rate_at(self, share: float) -> float:
+        """Learning rate when this share of the steps is done: it falls linearly to 0, without warm-up."""
+        return self.learning_rate * (1 - share)
+
     def identity(self) -> dict[str, Any]:
         """What decides the weights: all but how often the state is saved."""
         return {key: value for key, value in asdict(self).items() if key != "save_seconds"}

@@ -2,7 +2,11 @@
 
 import copy
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,9 +22,9 @@ from fourier_addition.models import FAMILIES, greedy_texts, load_model
 from fourier_addition.models.generation import answer_text
 from fourier_addition.numbers import LEAD, number_space, tokenizer_number_space
 from fourier_addition.pipeline.config import validated
-from fourier_addition.tables import latex, markdown
+from fourier_addition.tables.writing import latex, markdown
 from safetensors.torch import load_file, save_file
-from study import ROOT, copy_of_the_tree, planned, snakemake
+from study import ROOT, copy_of_the_tree, finished, planned, snakemake
 from tiny import MASKED, number_ids, tiny_config, tiny_model
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedTokenizerFast
@@ -532,3 +536,35 @@ def test_another_model_under_the_same_path_is_fetched_anew(tmp_path):
     before = json.loads(Path(study / target).read_text())["digest"]
     snakemake(study, target, "--cores", "1")
     assert json.loads(Path(study / target).read_text())["digest"] != before
+
+
+# What would rerun
+
+
+@pytest.mark.workflow
+class TestWhy:
+    """`make why` knows what the command line changes, and says what it cannot know."""
+
+    @staticmethod
+    def why(folder, *arguments):
+        ran = subprocess.run(
+            [sys.executable, "-m", "fourier_addition.pipeline.why", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": "workflow/scripts"},
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def test_values_of_the_command_line(self, tmp_path_factory):
+        study = finished(tmp_path_factory.getbasetemp())
+        assert self.why(study) == "Nothing would rerun.\n"
+        said = self.why(study, "--config", "capture={dtype: float16}")
+        assert "the configuration value `dtype` changed from float32 to float16" in said
+
+    def test_results_without_a_record(self, tmp_path_factory, tmp_path):
+        study = finished(tmp_path_factory.getbasetemp())
+        copy_ = tmp_path / "copy"
+        shutil.copytree(study, copy_, ignore=shutil.ignore_patterns(".snakemake"))
+        assert re.search(r"Of \d+ finished jobs Snakemake has no record", self.why(copy_))

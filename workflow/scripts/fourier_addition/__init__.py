@@ -1,14 +1,17 @@
 """Fourier features of addition in language models (arXiv 2406.03445).
 
-The science of the workflow, without Snakemake in it. Layers, lowest first; a
-lower one never imports a higher one:
+The rooms, in the order of the stages; CONTRIBUTING.md has the table from the paper to the code:
 
-    errors, numbers, fourier, filters      numpy only
-    storage, digest, config, tasks         files, tables, configuration
-    sources, models, corpus                where weights and text come from
-    training, capture, lens, embeddings,
-    probes, ablation                       what is computed
+    numbers, fourier, filters, tasks,      the science without a model; numpy only
+    intervals, answers, modules, tables
+    files, sources                         files written whole or not at all; where weights come from
+    models                                 one view of any transformer
+    training, capture, analysis,           what is computed
+    ablation, api
     claims, plots                          what is shown
+    pipeline                               Snakemake, the configuration, paths of results
+
+A lower room never imports a higher one, and no room imports `pipeline`.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -242,15 +242,27 @@ class SeenJob:
     level: int
 
 
-def seen_jobs(arguments: Sequence[str] = ()) -> list[SeenJob]:
-    """The jobs that a dry run with these arguments of `snakemake` would run, `rule all` left out.
+@dataclass(frozen=True)
+class DryRun:
+    """What a dry run would do.
+
+    jobs: the jobs that would run, `rule all` left out. unrecorded: results that would stay and of which
+    Snakemake has no record; a changed value or changed code would not show.
+    """
+
+    jobs: list[SeenJob]
+    unrecorded: int
+
+
+def dry_run(arguments: Sequence[str] = ()) -> DryRun:
+    """What a dry run with these arguments of `snakemake` would do.
 
     Private: the printed plan names the kind of a reason (`Params have changed`) and not what changed. The
     graph of jobs and Snakemake's record of each output hold that.
     """
     with _imports():
         from snakemake.api import SnakemakeApi
-        from snakemake.cli import parse_args
+        from snakemake.cli import parse_args, parse_config
         from snakemake.settings.enums import Quietness
         from snakemake.settings.types import (
             ConfigSettings,
@@ -274,7 +286,11 @@ def seen_jobs(arguments: Sequence[str] = ()) -> list[SeenJob]:
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         read = api.workflow(
             ResourceSettings(cores=1),
-            config_settings=ConfigSettings(configfiles=given.configfile or []),
+            config_settings=ConfigSettings(
+                config=parse_config(given.config),
+                configfiles=given.configfile or [],
+                config_args=given.config,
+            ),
             deployment_settings=DeploymentSettings(
                 deployment_method=given.software_deployment_method, conda_prefix=given.conda_prefix
             ),
@@ -291,17 +307,20 @@ def seen_jobs(arguments: Sequence[str] = ()) -> list[SeenJob]:
             )
         )
         planned.execute_workflow(executor="dryrun")
-        return _jobs_of(part(read, "_workflow"))
+        return _dry_run_of(part(read, "_workflow"))
 
 
-def _jobs_of(workflow: Any) -> list[SeenJob]:
-    """The jobs of a planned workflow that would run and make files."""
+def _dry_run_of(workflow: Any) -> DryRun:
+    """The jobs of a planned workflow that would run and make files, and how many results have no record."""
     dag, memory = part(workflow, "dag"), part(workflow, "persistence")
     needrun, dependencies = part(dag, "needrun"), part(dag, "dependencies")
     level_of = {job: place for place, level in enumerate(part(dag, "toposorted")()) for job in level}
     needed = [job for job in level_of if needrun(job) and job.output]
     place_of = {job: place for place, job in enumerate(needed)}
-    return [
+    recorded = part(memory, "metadata")
+    kept = [job for job in level_of if not needrun(job) and job.output]
+    unrecorded = sum(all(recorded(output) is None for output in job.output) for job in kept)
+    jobs = [
         _seen(
             job,
             part(dag, "reason")(job),
@@ -311,6 +330,7 @@ def _jobs_of(workflow: Any) -> list[SeenJob]:
         )
         for job in needed
     ]
+    return DryRun(jobs, unrecorded)
 
 
 def _seen(job: Any, reason: Any, memory: Any, after: Sequence[int], level: int) -> SeenJob:

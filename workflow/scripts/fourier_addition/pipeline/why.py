@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fourier_addition.pipeline.snakemake_private import SeenJob, seen_jobs
+from fourier_addition.pipeline.snakemake_private import SeenJob, dry_run
 from fourier_addition.pipeline.why_causes import NEVER_RUN, Planned, causes
 from fourier_addition.pipeline.why_records import RECORDS
 
@@ -95,7 +95,11 @@ def job_name(rule: str, wildcards: Mapping[str, str]) -> str:
 
 def plan(arguments: Sequence[str] = ()) -> list[Planned]:
     """Jobs of a dry run in the working directory with these arguments of `snakemake`, in its order."""
-    seen = seen_jobs(arguments)
+    return planned_jobs(dry_run(arguments).jobs)
+
+
+def planned_jobs(seen: Sequence[SeenJob]) -> list[Planned]:
+    """What there is to explain about the jobs of a dry run, in an order that does not change."""
     names = [job_name(job.rule, job.wildcards) for job in seen]
     # Jobs of one level may run in any order; their names make the order of the sentences fixed.
     order = sorted(range(len(seen)), key=lambda place: (seen[place].level, names[place]))
@@ -128,12 +132,19 @@ def _planned(job: SeenJob, names: Sequence[str], place: int) -> Planned:
 def main() -> int:
     """Explain the plan for the arguments of the command line; exit status 1 where there is none."""
     try:
-        text = explanation(plan(sys.argv[1:]))
+        seen = dry_run(sys.argv[1:])
+        text = explanation(planned_jobs(seen.jobs))
     except Exception as error:
         # A faulty configuration or a target that no rule makes; Snakemake says which.
         print(f"There is no plan: {error}", file=sys.stderr)
         return 1
     print(text)
+    if seen.unrecorded:
+        print(
+            f"Of {_count(seen.unrecorded, 'finished job')} Snakemake has no record, as where results were copied "
+            "without the folder .snakemake: it cannot be known whether a changed value or changed code would "
+            "rerun them."
+        )
     return 0
 
 

@@ -111,7 +111,7 @@ def test_a_fault_of_a_snakefile_is_not_called_a_part_that_is_gone():
 def test_an_import_that_is_gone_ends_in_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "snakemake.cli", ModuleType("snakemake.cli"))
     with pytest.raises(UserError, match=rf"has no `snakemake.cli`.*parse_args.*{private.CHECKED_ON}"):
-        private.seen_jobs()
+        private.dry_run()
     monkeypatch.setitem(sys.modules, "snakemake.script", None)
     with pytest.raises(UserError, match=rf"has no `snakemake.script`.*{private.CHECKED_ON}"):
         private.script_object(Path("Snakefile"), [], "make", {})
@@ -130,7 +130,7 @@ def test_a_script_s_object(folder, monkeypatch):
 
 def test_the_jobs_of_a_dry_run(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    (job,) = private.seen_jobs(["--cores", "1"])
+    (job,) = private.dry_run(["--cores", "1"]).jobs
     assert (job.rule, job.outputs, job.missing, dict(job.params)) == (
         "make",
         ["made.txt"],

@@ -14,4 +14,4 @@ The rooms, in the order of the stages; CONTRIBUTING.md has the table from the pa
 A lower room never imports a higher one, and no room imports `pipeline`.
 """
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"

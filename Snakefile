@@ -1,24 +1,8 @@
 # Fourier features of addition: from weights to the paper's figures and table.
 # Configuration names runs; figures are views on runs. See config/README.md.
-from pathlib import Path
-
 from snakemake.utils import min_version
 
 min_version("9.20")
-
-
-DEFAULT = Path("config/config.yaml")
-if not DEFAULT.is_file():
-    # Started in another folder: the default lies beside this file.
-    DEFAULT = workflow.current_basedir.join(str(DEFAULT)).get_path_or_uri(
-        secret_free=True
-    )
-
-
-# A file that is given replaces the default one; single values of `--config` change the default one.
-if not workflow.overwrite_configfiles:
-
-    configfile: str(DEFAULT)
 
 
 report: "workflow/report/workflow.rst"

@@ -57,6 +57,8 @@ ASKED = [
     (private.is_used_as_module, (), False),
     (private.is_submitted, (), False),
     (private.submits_jobs, (), False),
+    (private.configuration_is_given, (), False),
+    (private.configuration_files, (), []),
     (private.results_lie_in_storage, (), False),
     (private.resource_limit, ("gpu",), None),
     (private.set_resource_limit, ("gpu", 2), None),

@@ -33,6 +33,8 @@ from fourier_addition.errors import UserError
 from fourier_addition.pipeline.figures import views
 from fourier_addition.pipeline.own_files import own_files
 from fourier_addition.pipeline.snakemake_private import (
+    configuration_files,
+    configuration_is_given,
     is_main_process,
     results_lie_in_storage,
 )
@@ -49,8 +51,22 @@ def in_one_sentence():
         raise WorkflowError(str(error)) from None
 
 
+# The default configuration, in this folder or, where Snakemake was started elsewhere, beside the Snakefile.
+DEFAULT = Path("config/config.yaml")
+if not DEFAULT.is_file():
+    DEFAULT = RULES.parent.parent / DEFAULT
+
+# A file that is given replaces the default one; single values of `--config` change the default one.
 with in_one_sentence():
-    for file in workflow.configfiles:
+    IS_GIVEN = configuration_is_given(workflow)
+
+if not IS_GIVEN:
+
+    configfile: str(DEFAULT)
+
+
+with in_one_sentence():
+    for file in configuration_files(workflow):
         require_distinct_keys(file)
     config = validated(config)
     VIEWS = views(config)

@@ -112,6 +112,22 @@ def set_resource_limit(workflow: Any, resource: str, limit: int) -> None:
     part(workflow, "register_resource")(resource, limit)
 
 
+def configuration_is_given(workflow: Any) -> bool:
+    """Whether `--configfile` names a configuration, which then replaces the default one.
+
+    Private: the documented `configfile` directive would merge the default into the one that is given.
+    """
+    return bool(part(workflow, "overwrite_configfiles"))
+
+
+def configuration_files(workflow: Any) -> list[str]:
+    """Files that the configuration was read from.
+
+    Private: the documented `config` is what is left after Snakemake has read and merged them.
+    """
+    return [str(file) for file in part(workflow, "configfiles")]
+
+
 def results_lie_in_storage(workflow: Any) -> bool:
     """Whether `--default-storage-provider` is given, so that results are objects in storage.
 

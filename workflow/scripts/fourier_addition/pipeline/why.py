@@ -141,8 +141,8 @@ def main() -> int:
     print(text)
     if seen.unrecorded:
         print(
-            f"Of {_count(seen.unrecorded, 'finished job')} Snakemake has no record, as where results were "
-            "copied without the folder .snakemake: it cannot be known whether a changed value or changed code "
+            f"Of {_count(seen.unrecorded, 'finished job')} Snakemake has no record, as where results "
+            "were copied without the folder .snakemake: it cannot be known whether a changed value or changed code "
             "would rerun them."
         )
     return 0

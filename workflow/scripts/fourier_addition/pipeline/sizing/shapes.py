@@ -84,8 +84,13 @@ def examples_of(config: Mapping[str, Any], task: str, split: str) -> int:
     low, high = config["tasks"][task]["operands"]
     count = (high - low + 1) * (high - low + 2) // 2
     train, validation = config["tasks"][task]["fractions"]
-    share = {"train": train, "validation": validation, "test": 1 - train - validation, "held-out": 1 - train}
-    return int(math.ceil(count * share[split]))
+    share: dict[str, float] = {
+        "train": train,
+        "validation": validation,
+        "test": 1 - train - validation,
+        "held-out": 1 - train,
+    }
+    return math.ceil(count * share[split])
 
 
 def pairs_of(config: Mapping[str, Any], task: str) -> int:

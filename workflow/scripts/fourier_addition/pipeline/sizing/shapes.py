@@ -82,7 +82,7 @@ def shape_of(config: Mapping[str, Any], model: str, precision: str | None = None
 def examples_of(config: Mapping[str, Any], task: str, split: str) -> int:
     """Examples of a split, at most: pairs that `max_answer` leaves out are counted."""
     low, high = config["tasks"][task]["operands"]
-    count = (high - low + 1) * (high - low + 2) // 2
+    count: int = (high - low + 1) * (high - low + 2) // 2
     train, validation = config["tasks"][task]["fractions"]
     share: dict[str, float] = {
         "train": train,

@@ -48,7 +48,7 @@ def workflow(folder):
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         read = api.workflow(ResourceSettings(cores=1), snakefile=folder / "Snakefile", workdir=folder)
         with contextlib.redirect_stdout(io.StringIO()):
-            read.dag(DAGSettings()).printdag()
+            read.dag(DAGSettings()).summary()
         yield read._workflow
 
 

@@ -142,8 +142,8 @@ def main() -> int:
     if seen.unrecorded:
         print(
             f"Of {_count(seen.unrecorded, 'finished job')} Snakemake has no record, as where results "
-            "were copied without the folder .snakemake: it cannot be known whether a changed value or changed code "
-            "would rerun them."
+            "were copied without the folder .snakemake: it cannot be known whether a changed value or "
+            "changed code would rerun them."
         )
     return 0
 

@@ -83,11 +83,15 @@ def shape_of(config: Mapping[str, Any], model: str, precision: str | None = None
 def examples_of(config: Mapping[str, Any], task: str, split: str) -> int:
     """Examples of a split, at most: pairs that `max_answer` leaves out are counted."""
     low, high = config["tasks"][task]["operands"]
-    count = (high - low + 1) * (high - low + 2) // 2
+    count: int = (high - low + 1) * (high - low + 2) // 2
     train, validation = config["tasks"][task]["fractions"]
-    share = {"train": train, "validation": validation, "test": 1 - train - validation, "held-out": 1 - train}
-    whole: int = math.ceil(count * share[split])
-    return whole
+    share: dict[str, float] = {
+        "train": train,
+        "validation": validation,
+        "test": 1 - train - validation,
+        "held-out": 1 - train,
+    }
+    return math.ceil(count * share[split])
 
 
 def pairs_of(config: Mapping[str, Any], task: str) -> int:

@@ -150,7 +150,7 @@ def test_generated_answers_begin_with_the_captured_token(pipeline, examples):
     view, _, prompts, captured, _ = pipeline
     texts = greedy_texts(view, prompts, tokens=1, batch_size=4)
     tokens = captured["vocabulary_prediction"].values
-    expected = [view.tokenizer.decode([token], skip_special_tokens=True) for token in tokens]
+    expected = [view.tokenizer.decode([token], skip_special_tokens=False) for token in tokens]
     end = view.tokenizer.eos_token_id
     assert texts == ["" if token == end else text for token, text in zip(tokens, expected, strict=True)]
     table = answer_table(examples, texts)

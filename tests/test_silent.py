@@ -281,7 +281,7 @@ def test_numbers_logits_and_answers_are_those_of_plain_libraries(family, kind, c
         batch = torch.tensor([found.ids])
         with torch.no_grad():
             expected = model(input_ids=batch).logits[0, found.position, ids]
-            logits = view.forward_number_logits(batch, found.position, ids)[0]
+            logits = view.number_logits(view.final_hidden(batch, found.position), ids)[0]
         torch.testing.assert_close(logits, expected, rtol=0, atol=2e-5)
     # Answers, token by token.
     if view.causal:
@@ -384,7 +384,7 @@ def test_logits_that_are_not_finite_get_a_sentence_that_names_the_precision(over
     prompts, answers = ["Total of 3 and 4 Answer", "Total of 5 and 6 Answer"], [7, 11]
     greedy_texts(load_model(overflowing), prompts, tokens=1, batch_size=2)
     view = load_model(overflowing, dtype="float16")
-    sentence = r"logits are not finite when it computes in float16; set the model's `precision` to float32\."
+    sentence = r"logits are not finite as float16; set the model's `precision` to float32\."
     with pytest.raises(UserError, match=sentence):
         greedy_texts(view, prompts, tokens=1, batch_size=2)
     ids = number_ids(view.tokenizer, 20)

@@ -276,7 +276,7 @@ class ModelView:
         if not torch.isfinite(values).all():
             stored = str(self.dtype).removeprefix("torch.")
             hint = "" if self.dtype == torch.float32 else "; set the model's `precision` to float32"
-            raise UserError(f"The model's logits are not finite when it computes in {stored}{hint}.")
+            raise UserError(f"The model's logits are not finite as {stored}{hint}.")
 
     # Forward
 

@@ -22,6 +22,7 @@ from fourier_addition.models import FAMILIES, greedy_texts, load_model
 from fourier_addition.models.generation import answer_text
 from fourier_addition.numbers import LEAD, number_space, tokenizer_number_space
 from fourier_addition.pipeline.config import validated
+from fourier_addition.sources import fetch
 from fourier_addition.tables.writing import latex, markdown
 from safetensors.torch import load_file, save_file
 from study import ROOT, copy_of_the_tree, finished, planned, snakemake
@@ -509,6 +510,94 @@ def test_cells_of_any_text_stay_in_their_column():
     for special in (r"\%", r"\$x\_1\$", r"\&", r"\textbackslash{}alpha", r"\{\textasciitilde{}"):
         assert special in row
     assert all(before == "\\" for before, after in pairwise(row) if after in "%$#")
+
+
+# Files as people have them
+
+
+def fetched(tmp_path, name="own"):
+    """What the source `path` makes of the folder `own`."""
+    directory = tmp_path / "fetched"
+    facts = fetch(name, {"sources": [{"path": str(tmp_path / "own")}]}, directory)
+    return directory, facts
+
+
+@pytest.fixture()
+def sharded(tmp_path):
+    """A folder `own` with a sharded model, and the model."""
+    view = tiny_model("llama")
+    view.model.save_pretrained(tmp_path / "own", max_shard_size="20KB")
+    view.tokenizer.save_pretrained(tmp_path / "own")
+    return tmp_path / "own", view
+
+
+def rename_shards(folder, rename):
+    index = folder / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    for number, shard in enumerate(sorted(set(content["weight_map"].values()))):
+        (folder / shard).rename(folder / rename(number))
+        content["weight_map"] = {
+            tensor: rename(number) if where == shard else where
+            for tensor, where in content["weight_map"].items()
+        }
+    index.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "rename", [lambda n: f"weights-{n}.safetensors", lambda n: f"model-{n:05d}.safetensors"]
+)
+def test_shards_with_other_names_and_a_right_index(sharded, tmp_path, rename):
+    folder, view = sharded
+    rename_shards(folder, rename)
+    # An old set of shards beside the valid one is not the model's.
+    save_file({"old": torch.ones(1)}, folder / "model-00001-of-00099.safetensors")
+    directory, _ = fetched(tmp_path)
+    assert not (directory / "model-00001-of-00099.safetensors").exists()
+    for name, parameter in load_model(directory).model.named_parameters():
+        assert torch.equal(parameter, view.model.get_parameter(name)), name
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (
+            lambda f: f.joinpath("adapter_model.safetensors").write_bytes(b""),
+            "adapter_model.safetensors, a part",
+        ),
+        (
+            lambda f: next(f.glob("model-*")).unlink(),
+            r"lacks model-\S+ of \d+ shards that \S+index\.json names",
+        ),
+        (
+            lambda f: f.joinpath("model.safetensors.index.json").write_text('{"weight_map": ["a"]}'),
+            "has no weight_map",
+        ),
+        (
+            lambda f: f.joinpath("model.safetensors.index.json").write_text('{"weight_map": {"a": "../b"}}'),
+            "names '../b', which is no safetensors file beside it",
+        ),
+        (
+            lambda f: f.joinpath("model.safetensors.index.json").write_text('{"weight_map": {"a": ["b"]}}'),
+            "which is no safetensors file beside it",
+        ),
+        (lambda f: edit_config(f, quantization_config={"quant_method": "awq"}), "names a quantisation"),
+        (
+            lambda f: (f / "model.safetensors").symlink_to(f / "gone"),
+            "model.safetensors is a link to .*gone, which is not there",
+        ),
+    ],
+)
+def test_folders_that_are_no_model_are_refused_as_they_are_fetched(sharded, tmp_path, spoil, sentence):
+    folder, _ = sharded
+    spoil(folder)
+    with pytest.raises(UserError, match=sentence):
+        fetched(tmp_path)
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_a_user_who_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="there is no such user"):
+        fetch("own", {"sources": [{"path": "~nosuchuser/model"}]}, tmp_path / "fetched")
 
 
 # A model that is replaced under its path

@@ -18,37 +18,42 @@ NO_WEIGHT = re.compile(r"(^|\.)(pooler|masked_bias|attn\.bias|attention\.bias|po
 USE_FLOATS = "use a revision or a copy of the model with float32, float16 or bfloat16 weights"
 
 
-def require_plain_weights(directory: str | Path) -> None:
+def require_plain_weights(directory: str | Path, where: str = "") -> None:
     """Refuse a model's directory whose weights would not be read as they are.
 
+    where: the model, for messages; the path of the file where it is left out.
     Raises UserError for a configuration that names a quantisation, an adapter beside the model, and weights
     that are stored as whole numbers or in 8 bits.
     """
     folder = Path(directory)
-    _refuse_quantisation(folder / "config.json")
+
+    def shown(file: Path) -> str:
+        return f"{where}: {file.name}" if where else str(file)
+
+    _refuse_quantisation(folder / "config.json", shown(folder / "config.json"))
     adapters = sorted(folder.glob("adapter_*"))
     if adapters:
         raise UserError(
-            f"{adapters[0]} belongs to an adapter, which is not applied here: merge the adapter into the "
+            f"{shown(adapters[0])} belongs to an adapter, which is not applied here: merge the adapter into the "
             "model, or remove the adapter's files to study the model without it."
         )
     for file in sorted(folder.glob("*.safetensors")):
         for name, stored in stored_types(file).items():
             if stored not in FLOATS and not NO_WEIGHT.search(name):
-                raise UserError(f"{file} holds {name} as {stored}, which is quantised: {USE_FLOATS}.")
+                raise UserError(f"{shown(file)} holds {name} as {stored}, which is quantised: {USE_FLOATS}.")
 
 
-def _refuse_quantisation(file: Path) -> None:
+def _refuse_quantisation(file: Path, shown: str) -> None:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}.") from error
+        raise UserError(f"{shown} cannot be read: {error}.") from error
     if not isinstance(config, dict):
-        raise UserError(f"{file} holds no mapping.")
+        raise UserError(f"{shown} holds no mapping.")
     for key in ("quantization_config", "compression_config"):
         if config.get(key):
             method = config[key].get("quant_method") if isinstance(config[key], dict) else None
-            raise UserError(f"{file} names a quantisation (`{key}`, method {method}): {USE_FLOATS}.")
+            raise UserError(f"{shown} names a quantisation (`{key}`, method {method}): {USE_FLOATS}.")
 
 
 def stored_types(file: Path) -> dict[str, str]:
@@ -58,6 +63,4 @@ def stored_types(file: Path) -> dict[str, str]:
             header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
         return {name: tensor["dtype"] for name, tensor in header.items() if name != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
-        raise UserError(
-            f"{file} cannot be loaded: it is no safetensors file, its header cannot be read."
-        ) from error
+        raise UserError(f"{file} cannot be loaded: its header cannot be read.") from error

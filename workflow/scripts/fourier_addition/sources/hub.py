@@ -23,7 +23,7 @@ from typing import Any
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import sha256_file
 from fourier_addition.sources.meter import Silent, meter
-from fourier_addition.sources.model_files import SMALL_FILES, select
+from fourier_addition.sources.model_files import INDEX, SMALL_FILES, select
 from fourier_addition.sources.reach import Obtained, Unreachable, is_sha256
 
 KEYS = ("hub", "revision")
@@ -74,7 +74,8 @@ def obtain(
 
         # The small files first: with the listing they say which weights are wanted.
         folder = snapshot(list(SMALL_FILES), Silent)
-        names = select(label, _listing(repository, revision, store, folder))
+        index = folder / INDEX if (folder / INDEX).is_file() else None
+        names = select(label, _listing(repository, revision, store, folder), index)
 
         # Then the weights, one by one, and last what is not addressed by SHA-256.
         large = [name for name in names if not (folder / name).exists()]

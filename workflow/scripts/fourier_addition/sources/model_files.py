@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import read_json, sha256_file
+from fourier_addition.files.weights import require_plain_weights
 
 CONFIG = "config.json"
 SINGLE = "model.safetensors"
@@ -49,21 +50,31 @@ def has_model(names: Collection[str]) -> bool:
     return CONFIG in names and (SINGLE in names or INDEX in names)
 
 
-def select(where: str, names: Collection[str]) -> list[str]:
+def select(where: str, names: Collection[str], index: Path | None = None) -> list[str]:
     """The files of a model that are kept, sorted by name.
 
     where: what is listed, for messages. names: of the files in the model's directory, not below it.
+    index: the index of shards, where it can be read; it says which shards belong to the model. Without it
+    the shards' own numbers must say so.
     Code (*.py), pickles and files of other frameworks are never kept. Raises UserError when the listing
     lacks a configuration, weights as safetensors or a tokenizer.
     """
     names = set(names)
+
+    # An adapter would change the model, and is not applied here.
+    adapters = sorted(name for name in names if name.startswith("adapter_"))
+    if adapters:
+        raise UserError(
+            f"{where} holds {adapters[0]}, a part of an adapter, which is not applied here: merge the "
+            "adapter into the model, or remove the adapter's files to study the model without it."
+        )
 
     # Weights: one file of safetensors, or an index and all its shards.
     pickles = sorted(name for name in names if PICKLES.fullmatch(name))
     if SINGLE in names:
         weights = [SINGLE]
     elif INDEX in names:
-        weights = [INDEX, *_shards(where, names)]
+        weights = [INDEX, *(_shards(where, names) if index is None else _indexed(where, names, index))]
     elif pickles:
         raise UserError(
             f"{where} has its weights only as pickles ({pickles[0]}), which can run code when they are"
@@ -79,6 +90,31 @@ def select(where: str, names: Collection[str]) -> list[str]:
         raise UserError(f"{where} has no tokenizer: none of {', '.join(VOCABULARIES)}.")
     small = [name for name in SMALL_FILES if name in names and name != INDEX]
     return sorted({*small, *weights})
+
+
+def shard_names(where: str, index: Path) -> list[str]:
+    """Files that an index of shards names, sorted.
+
+    Raises UserError for an index that is none, and for a shard that lies in another folder.
+    """
+    content = read_json(index)
+    named = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(named, dict) or not named:
+        raise UserError(f"{where}: {INDEX} has no weight_map.")
+    shards = {str(shard) for shard in named.values()}
+    for shard in sorted(shards):
+        if Path(shard).name != shard or not shard.endswith(".safetensors"):
+            raise UserError(f"{where}: {INDEX} names {shard!r}, which is no safetensors file beside it.")
+    return sorted(shards)
+
+
+def _indexed(where: str, names: Collection[str], index: Path) -> list[str]:
+    """Names of the shards that an index names, sorted. Raises UserError where one is missing."""
+    shards = shard_names(where, index)
+    missing = [shard for shard in shards if shard not in names]
+    if missing:
+        raise UserError(f"{where} lacks {missing[0]} of {len(shards)} shards that {INDEX} names.")
+    return shards
 
 
 def _shards(where: str, names: Collection[str]) -> list[str]:
@@ -131,18 +167,13 @@ def check_model(where: str, directory: Path) -> tuple[dict[str, str], str]:
 
     # The index, where the weights are in shards.
     if (directory / INDEX).exists():
-        index = read_json(directory / INDEX)
-        named = index.get("weight_map") if isinstance(index, dict) else None
-        if not isinstance(named, dict) or not named:
-            raise UserError(f"{where}: {INDEX} has no weight_map.")
-        for shard in sorted(set(named.values())):
-            if not (directory / str(shard)).is_file():
+        for shard in shard_names(where, directory / INDEX):
+            if not (directory / shard).is_file():
                 raise UserError(f"{where}: {INDEX} names {shard}, which is not there.")
-
-    # The weights.
     weights = sorted(directory.glob("*.safetensors"))
     for file in weights:
         check_safetensors(where, file)
+    require_plain_weights(directory, where)
     hashes = {file.name: sha256_file(file) for file in weights}
     return hashes, combined_sha256(hashes.items())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.sources.model_files import select
+from fourier_addition.sources.model_files import INDEX, select
 from fourier_addition.sources.reach import Obtained, Unreachable
 
 KEYS = ("path",)
@@ -28,8 +28,17 @@ def obtain(
     model, for messages. Raises Unreachable when there is no such directory, UserError when the directory
     holds no model.
     """
-    root = Path(source["path"]).expanduser()
+    try:
+        root = Path(source["path"]).expanduser()
+    except RuntimeError as error:
+        raise Unreachable("there is no such user", remote=False) from error
     if not root.is_dir():
         raise Unreachable("there is no such directory", remote=False)
+
+    # A link whose file is gone would be passed over, and another file taken in its place.
+    for file in sorted(root.iterdir()):
+        if file.is_symlink() and not file.exists():
+            raise UserError(f"{where}: {file} is a link to {file.readlink()}, which is not there.")
     files = {file.name: file for file in root.iterdir() if file.is_file()}
-    return Obtained({name: files[name] for name in select(f"{where}: path {root}", files)})
+    chosen = select(f"{where}: path {root}", files, files.get(INDEX))
+    return Obtained({name: files[name] for name in chosen})

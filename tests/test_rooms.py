@@ -156,6 +156,10 @@ GONE = [
     (r"readout", CODE, "number rows, filter bank"),
     (r"fourier_addition\.(layout|storage|digest|alone|config_docs|sizing|job)\b", CODE, "the room's name"),
     (r"error_distribution", CODE, "mistakes"),
+    (r"(?-i:\"removed\")", CODE, "band"),
+    (r"(norm|NORMS)\b.{0,12}[\"'](gain|none)[\"'](?!\): )(?!.*final)", ("workflow/scripts",), "raw, folded"),
+    (r"def _?wilson(?!_interval\b)|def _share\b", CODE, "intervals.Share"),
+    (r"parsed_number|parse_number", CODE, "answers.written_number"),
     (r"\bapplying\b|\bprompting\.py", ("workflow/scripts",), "torch_filters, prompted"),
     (r"\bsizing_report\b|pipeline[./]sizing\.py", (*CODE, "docs", "Makefile"), "sizing/report"),
 ]

@@ -96,7 +96,7 @@ def views_group(files):
     group would then wait for itself.
     """
     owners = {
-        Path(path).parts[2]
+        paths.owner(str(path))
         for value in files
         for path in ([value] if isinstance(value, str) else value)
     }

@@ -42,6 +42,11 @@ def table(name: str, suffix: str) -> str:
     return f"{RESULTS}/tables/{name}.{suffix}"
 
 
+def owner(path: str) -> str:
+    """The run, model or API run that a result belongs to: the folder below that of its kind."""
+    return path.split("/")[2]
+
+
 def slug(label: str) -> str:
     """A label as part of a path: lower case, everything but letters and digits a hyphen."""
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")

@@ -95,7 +95,7 @@ def arms(results: Results, names: Names) -> TableCells:
     return TableCells(table, headings, rows)
 
 
-def _share(row: Mapping[Any, Any], name: str) -> str:
+def _share_cell(row: Mapping[Any, Any], name: str) -> str:
     """A share with its interval and counts: columns `name`, and `name`_low, _high, _count and _of."""
     count, of = int(row[f"{name}_count"]), int(row[f"{name}_of"])
     if not of:
@@ -108,7 +108,7 @@ def prompted(results: Results, names: Names) -> TableCells:
     table = prompted_table(_by_instance(names, results["answers"]))
     shares = ("accuracy", "unparsed", "multiples_of_10", "below_6", "even")
     rows = [
-        [row["run"], str(row["seed"]), str(row["shots"]), *(_share(row, name) for name in shares)]
+        [row["run"], str(row["seed"]), str(row["shots"]), *(_share_cell(row, name) for name in shares)]
         for row in table.to_dict("records")
     ]
     headings = ["Run", "Seed", "Shots", "Exact", "No number", "Errors that are multiples of 10"]

@@ -367,6 +367,33 @@ def test_every_number_is_read_as_it_is_written(kind):
         assert answer_text(fast, ids).strip() == str(number)
 
 
+# Tokens and positions that the model lacks
+
+
+def test_tokens_that_were_added_without_resizing_are_named(tmp_path):
+    view = tiny_model("gpt2", tmp_path, largest=20)
+    tokens = view.vocab_size
+    view.tokenizer.add_tokens(["21"])
+    view.tokenizer.save_pretrained(tmp_path)
+    grown = load_model(tmp_path)
+    sentence = rf"token '21' with id {tokens}, but the model's embedding has {tokens} rows"
+    with pytest.raises(UserError, match=sentence):
+        grown.encode(["Total of 3 and 21 Answer"])
+    with pytest.raises(UserError, match=sentence):
+        grown.unembedding(tokenizer_number_space(grown.tokenizer, "bare").ids)
+    # What the model has is read as before.
+    assert grown.encode(["Total of 3 and 4 Answer"]) == view.encode(["Total of 3 and 4 Answer"])
+
+
+def test_a_prompt_that_fits_where_its_answer_does_not():
+    view = tiny_model("gpt2", n_positions=8)
+    (found,) = view.encode(["Total of 3 and 4 Answer"])
+    room = 8 - len(found.ids)
+    assert greedy_texts(view, ["Total of 3 and 4 Answer"], tokens=room + 1, batch_size=1)
+    with pytest.raises(UserError, match=r"the model has 8 positions: use fewer `shots`"):
+        greedy_texts(view, ["Total of 3 and 4 Answer"], tokens=room + 2, batch_size=1)
+
+
 # Values that are not finite
 
 

@@ -31,13 +31,20 @@ def greedy_texts(
     once. tokens: most tokens that are written; a masked model fills its one mask. finished: tells
     from a text whether more tokens could change what is read from it; a batch stops when all its
     texts are finished or ended by the model. progress: wraps an iterable and takes `total`.
-    Raises UserError when `tokens` is below 1.
+    Raises UserError when `tokens` is below 1, and for a prompt that leaves no room for its answer.
     """
     if tokens < 1:
         raise UserError(f"At least 1 token must be generated, not {tokens}.")
 
     # What all prompts begin with (solved examples, for one) passes through the model once.
     encoded = view.encode(prompts)
+    longest, limit = max((len(ids) for ids, _ in encoded), default=0), view.position_limit
+    # The last token that is written is never read.
+    if view.causal and limit is not None and longest + tokens - 1 > limit:
+        raise UserError(
+            f"The longest prompt has {longest} tokens and its answer may have {tokens}; the model has "
+            f"{limit} positions: use fewer `shots`, or a smaller `answer_tokens`."
+        )
     stem = Stem(view)
     if view.reusable_cache and encoded:
         stem.keep(encoded[0].ids[: common_length(encoded)])

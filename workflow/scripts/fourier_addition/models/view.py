@@ -99,10 +99,11 @@ class ModelView:
 
         Causal families: the tokenizer's own special tokens, read at the last token.
         Masked families: `[CLS] prompt [MASK] [SEP]`, read at the mask.
-        Raises UserError for a prompt with no tokens or more than the model has positions.
+        Raises UserError for a prompt with no tokens, with more than the model has positions, or with a token
+        that the model's embedding lacks.
         """
         encoded = (encode_causal if self.causal else encode_masked)(self.tokenizer, prompts)
-        limit = position_limit(self.model.config, self.layout)
+        limit = self.position_limit
         for prompt, (ids, position) in zip(prompts, encoded, strict=True):
             # a causal model would read its opening token, which no prompt wrote
             if position < 0:
@@ -112,7 +113,23 @@ class ModelView:
                     f"The prompt that starts with {prompt[:40]!r} has {len(ids)} tokens; "
                     f"the model has {limit} positions."
                 )
+        self._require_tokens(max((max(ids) for ids, _ in encoded), default=0))
         return encoded
+
+    @property
+    def position_limit(self) -> int | None:
+        """Most tokens of a prompt with its answer, None where the configuration does not say."""
+        return position_limit(self.model.config, self.layout)
+
+    def _require_tokens(self, largest: int) -> None:
+        """Raise UserError for a token id beyond the embedding, as after tokens were added without resizing."""
+        if largest >= self.vocab_size:
+            token = self.tokenizer.convert_ids_to_tokens(largest)
+            raise UserError(
+                f"The tokenizer writes the token {token!r} with id {largest}, but the model's embedding "
+                f"has {self.vocab_size} rows: tokenizer and model are of different models, or tokens were added "
+                "without resizing the embedding."
+            )
 
     def buckets(self, encoded: Sequence[Encoded], batch_size: int) -> Iterator[Bucket]:
         """Batches of equal length and reading position, longest first, without padding."""
@@ -181,6 +198,7 @@ class ModelView:
 
     def unembedding(self, ids: Ids) -> torch.Tensor:
         """Rows of the unembedding W_U (section 2 of the paper), (number, d_model) float32, detached."""
+        self._require_tokens(int(torch.as_tensor(ids).max()))
         return self._rows(self.unembedding_parameter(), ids).detach().to(self.device, torch.float32)
 
     def unembedding_bias(self, ids: Ids) -> torch.Tensor | None:

@@ -122,13 +122,13 @@ class ModelView:
         return position_limit(self.model.config, self.layout)
 
     def _require_tokens(self, largest: int) -> None:
-        """Raise UserError for a token id beyond the embedding, as after tokens were added without resizing."""
+        """Raise UserError for a token id beyond the embedding: tokens were added without resizing."""
         if largest >= self.vocab_size:
             token = self.tokenizer.convert_ids_to_tokens(largest)
             raise UserError(
                 f"The tokenizer writes the token {token!r} with id {largest}, but the model's embedding "
-                f"has {self.vocab_size} rows: tokenizer and model are of different models, or tokens were added "
-                "without resizing the embedding."
+                f"has {self.vocab_size} rows: tokenizer and model are of different models, or tokens were "
+                "added without resizing the embedding."
             )
 
     def buckets(self, encoded: Sequence[Encoded], batch_size: int) -> Iterator[Bucket]:

@@ -252,3 +252,29 @@ def test_no_value_of_any_key_gives_a_traceback():
                 views(validated(changed))
             except UserError as error:
                 assert str(error).endswith((".", "?")), (path, value, str(error))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda c: c["pretraining"]["numerals"].update(mixture={"sums": 1}),
+            r"mixture\.sums` is no kind of sentence",
+        ),
+        (lambda c: c["pretraining"]["numerals"].update(mixture={"order": 0}), r"mixture` must give a kind"),
+        (lambda c: c["pretraining"]["numerals"].update(mixture={}), r"mixture` must give a kind"),
+        (lambda c: c["pretraining"]["numerals"].update(counting_steps=[90]), r"counting_steps` has no step"),
+        (
+            lambda c: c["models"]["mini"]["architecture"].update(positions=8),
+            r"models\.mini\.architecture\.positions` is 8, but a line of pre-training has 16 tokens",
+        ),
+        (
+            lambda c: c["runs"]["mini.finetuned"].update(batch_size=10**6),
+            r"runs\.mini\.finetuned\.batch_size` is 1000000, but task 'addition-50' has 1060 training lines",
+        ),
+    ],
+)
+def test_what_would_end_a_job_is_named_before_any_job(default, change, sentence):
+    change(default)
+    with pytest.raises(UserError, match=sentence):
+        validated(default)

@@ -7,21 +7,27 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import xarray as xr
 import yaml
 from fourier_addition.ablation.conditions import FilterBank, table1_conditions
+from fourier_addition.ablation.outcomes import read_outcomes, write_outcomes
 from fourier_addition.ablation.run import run_conditions
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models import FAMILIES, greedy_texts, load_model
 from fourier_addition.models.generation import answer_text
 from fourier_addition.numbers import LEAD, number_space, tokenizer_number_space
+from fourier_addition.pipeline import verify
 from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.lock import stay_alone
 from fourier_addition.sources import fetch
 from fourier_addition.tables.writing import latex, markdown
 from safetensors.torch import load_file, save_file
@@ -652,6 +658,66 @@ def test_another_model_under_the_same_path_is_fetched_anew(tmp_path):
     before = json.loads(Path(study / target).read_text())["digest"]
     snakemake(study, target, "--cores", "1")
     assert json.loads(Path(study / target).read_text())["digest"] != before
+
+
+# What other readers open
+
+
+def test_outcomes_are_read_by_xarray_without_a_warning(tmp_path):
+    view = tiny_model("gpt2")
+    ids = number_ids(view.tokenizer, 20)
+    bank = FilterBank(view.unembedding(ids).numpy(), fourier_basis(21, "paper"))
+    rows = table1_conditions(bank, view.n_layers, 2)
+    prompts = ["Total of 3 and 4 Answer", "Total of 5 and 6 Answer"]
+    outcomes = run_conditions(view, view.encode(prompts), ids, rows, answers=[7, 11], batch_size=2)
+    examples = pd.DataFrame({"a": [3, 5], "b": [4, 6], "template": [0, 0]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_outcomes(outcomes, examples, tmp_path / "outcomes.zarr")
+        found = xr.open_zarr(tmp_path / "outcomes.zarr").load()
+        again = read_outcomes([tmp_path / "outcomes.zarr"], 2)
+    assert found["condition"].values.tolist() == outcomes["condition"].values.tolist()
+    # Zarr 3 specifies one type of text.
+    stored = json.loads((tmp_path / "outcomes.zarr" / "condition" / "zarr.json").read_text())
+    assert stored["data_type"] == "string"
+    assert again["prediction"].equals(outcomes["prediction"])
+
+
+# Where Snakemake is started
+
+
+@pytest.mark.workflow
+def test_a_python_in_a_folder_with_a_space_is_named(tmp_path):
+    spaced = tmp_path / "a folder's" / "bin"
+    spaced.mkdir(parents=True)
+    (spaced / "python").symlink_to(sys.executable)
+    study = tmp_path / "study"
+    study.mkdir()
+    copy_of_the_tree(study, "micro")
+    ran = subprocess.run(
+        [str(spaced / "python"), "-m", "snakemake", "-n", "--cores", "1"],
+        cwd=study,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    said = ran.stdout + ran.stderr
+    assert ran.returncode == 1 and "Traceback" not in said
+    assert re.search(
+        r"Snakemake's Python is .*a folder's/bin/python, whose path has a space or a quote", said
+    )
+
+
+def test_a_folder_that_is_not_there_has_no_problems_to_count(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["verify", str(tmp_path / "gone")])
+    assert verify.main() == 1
+    assert "There is no folder" in capsys.readouterr().out
+
+
+def test_records_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written to .*; nothing was started\."):
+        stay_alone(tmp_path / "file" / "running.lock")
 
 
 # What would rerun

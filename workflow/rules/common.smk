@@ -14,6 +14,12 @@ if not SCRIPTS.is_dir():
         f"The scripts beside {RULES} cannot be imported: use this workflow from a local folder, "
         "cloned or deployed, not from an address."
     )
+if re.search(r"[\s'\"\\$]", sys.executable):
+    # Snakemake hands this path to a shell as it stands, so every job would die in an error of the shell.
+    raise WorkflowError(
+        f"Snakemake's Python is {sys.executable}, whose path has a space or a quote in it: no job can be started "
+        "with it. Make the environment in another folder (make VENV=/path/of/your/choice), or rename the folder."
+    )
 sys.path.insert(0, str(SCRIPTS))
 
 from fourier_addition.pipeline import paths, shards

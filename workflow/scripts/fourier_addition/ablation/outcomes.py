@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,15 +38,29 @@ def write_outcomes(outcomes: xr.Dataset, examples: pd.DataFrame, path: str | Pat
     labelled = outcomes.assign_coords(
         {name: ("example", examples[name].to_numpy()) for name in ("a", "b", "template")}
     )
+    # Text has Zarr's variable-length strings, the only type of text that Zarr 3 specifies.
     for name, coordinate in labelled.coords.items():
         if coordinate.dtype.kind in "OUT":
-            labelled = labelled.assign_coords({name: (coordinate.dims, np.asarray(coordinate, np.str_))})
-    with replacing(path) as temporary:
-        labelled.to_zarr(temporary, mode="w", zarr_format=3, consolidated=False)
+            text = np.asarray(coordinate, np.str_).astype(object)
+            labelled = labelled.assign_coords({name: (coordinate.dims, text)})
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # Consolidated metadata are not yet part of Zarr 3, but xarray warns at every reading without them.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        labelled.to_zarr(temporary, mode="w", zarr_format=3, consolidated=True)
     return {
         str(name): {"dims": list(array.dims), "shape": list(array.shape), "dtype": str(array.dtype)}
         for name, array in outcomes.data_vars.items()
     }
+
+
+def _as_text(outcomes: Any) -> Any:
+    """The same dataset with its text as fixed-width strings, as `run_conditions` has them."""
+    text = {
+        str(name): (coordinate.dims, np.array(list(map(str, coordinate.values))))
+        for name, coordinate in outcomes.coords.items()
+        if coordinate.dtype.kind in "OUT"
+    }
+    return outcomes.assign_coords(text)
 
 
 def read_outcomes(paths: Sequence[str | Path], examples: int) -> xr.Dataset:
@@ -56,7 +71,7 @@ def read_outcomes(paths: Sequence[str | Path], examples: int) -> xr.Dataset:
     Raises UserError when examples are missing or twice there, or shards have other conditions.
     """
     # Shards of one ablation have the same conditions.
-    shards = [xr.open_zarr(path, consolidated=False).load() for path in paths]
+    shards = [_as_text(xr.open_zarr(path).load()) for path in paths]
     for path, shard in zip(paths, shards, strict=True):
         for name in CONDITION_COLUMNS:
             if not shard[name].variable.equals(shards[0][name].variable):

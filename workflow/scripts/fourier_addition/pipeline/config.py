@@ -16,6 +16,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.pipeline.config_checks import (
     check_apis,
     check_models,
+    check_pretraining,
     check_prompted,
     check_runs,
     check_tasks,
@@ -76,6 +77,7 @@ def validated(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(sentence_of(error))
     check_prompted(config)
     _fill_defaults(config, schema())
+    check_pretraining(config)
     check_models(config)
     check_tasks(config)
     check_runs(config)

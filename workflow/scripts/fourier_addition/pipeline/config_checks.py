@@ -16,6 +16,7 @@ from fourier_addition.pipeline.run_checks import check_number_tokens, check_seed
 from fourier_addition.pipeline.tables import check_tables
 from fourier_addition.tasks import split_sizes
 from fourier_addition.training.arms import ARMS
+from fourier_addition.training.number_text import COUNTED, SENTENCES
 
 PROMPTED_ONLY = {"shot_seed": 0, "separator": "\n", "answer_tokens": None}
 """Keys of prompted runs beside `shots`, and what they are where left out."""
@@ -69,6 +70,12 @@ def check_models(config: Mapping[str, Any]) -> None:
                         f"Config key `models.{name}.architecture` is missing: it is trained here."
                     )
                 shape = model["architecture"]
+                line = config["pretraining"][source["pretrain"]]["line"]
+                if line > shape["positions"]:
+                    raise UserError(
+                        f"Config key `models.{name}.architecture.positions` is {shape['positions']}, but a "
+                        f"line of pre-training has {line} tokens (`pretraining.{source['pretrain']}.line`)."
+                    )
                 if shape["width"] % shape["heads"]:
                     raise UserError(
                         f"Config key `models.{name}.architecture.heads`: {shape['heads']} heads "
@@ -78,6 +85,26 @@ def check_models(config: Mapping[str, Any]) -> None:
 
 def _is_revision(text: str) -> bool:
     return len(text) == 40 and set(text) <= set("0123456789abcdef")
+
+
+def check_pretraining(config: Mapping[str, Any]) -> None:
+    """Refuse generated text that has no sentence to draw, or no room for what is counted."""
+    for name, entry in config["pretraining"].items():
+        where = f"pretraining.{name}"
+        for kind in entry["mixture"]:
+            if kind not in SENTENCES:
+                raise UserError(
+                    f"Config key `{where}.mixture.{kind}` is no kind of sentence; there are: "
+                    f"{', '.join(SENTENCES)}."
+                )
+        if not any(entry["mixture"].values()):
+            raise UserError(f"Config key `{where}.mixture` must give a kind of sentence a weight above 0.")
+        fitting = [step for step in entry["counting_steps"] if COUNTED * step < entry["numbers"]]
+        if entry["mixture"].get("counting") and not fitting:
+            raise UserError(
+                f"Config key `{where}.counting_steps` has no step of which {COUNTED} fit into the numbers "
+                f"0..{entry['numbers'] - 1}."
+            )
 
 
 def check_tasks(config: Mapping[str, Any]) -> None:
@@ -97,6 +124,19 @@ def check_tasks(config: Mapping[str, Any]) -> None:
             raise UserError(
                 f"Config key `tasks.{name}.running_example` is {[a, b]}, outside the operands {[low, high]}."
             )
+
+
+def _check_batch_size(config: Mapping[str, Any], run: Mapping[str, Any], where: str) -> None:
+    """Refuse a batch that is larger than the training split, whose size the task decides."""
+    task = task_of(config, run["task"])
+    span = task.operands[1] - task.operands[0] + 1
+    # At most: pairs that `max_answer` leaves out are counted.
+    lines = split_sizes(span * (span + 1) // 2, task.fractions)[0]
+    if not prompted(run) and run["batch_size"] > lines:
+        raise UserError(
+            f"Config key `{where}.batch_size` is {run['batch_size']}, but task '{task.name}' has {lines} "
+            "training lines."
+        )
 
 
 def _check_stacked(config: Mapping[str, Any]) -> None:
@@ -139,6 +179,7 @@ def check_runs(config: Mapping[str, Any]) -> None:
             )
         if run["loss_on"] == "line" and run["loss_over"] != "vocabulary":
             raise UserError(f"Config key `{where}.loss_over` must be vocabulary for `loss_on: line`.")
+        _check_batch_size(config, run, where)
         needed, known = task_of(config, run["task"]).numbers, known_numbers(config, run["model"])
         # A prompted run writes its answer token by token and needs no number to be one token.
         if known is not None and needed > known and not prompted(run):

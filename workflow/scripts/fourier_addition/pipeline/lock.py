@@ -27,9 +27,15 @@ def stay_alone(lock: str | Path) -> None:
     lock = Path(lock).absolute()
     if any(Path(file.name) == lock for file in _held):
         return
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    # Python hands no open file to the jobs, so they do not hold the lock after their Snakemake.
-    file = lock.open("a+")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        # Python hands no open file to the jobs, so they do not hold the lock after their Snakemake.
+        file = lock.open("a+")
+    except OSError as error:
+        raise UserError(
+            f"{lock.parent} cannot be written to ({error.strerror}), and Snakemake keeps its records there: "
+            "make the folder writable for you; nothing was started."
+        ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

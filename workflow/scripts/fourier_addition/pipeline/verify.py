@@ -61,6 +61,9 @@ def _folders(root: Path, problems: list[str]) -> Iterator[Path]:
 def main() -> int:
     """Print what is wrong; exit status 1 when anything is."""
     folder = sys.argv[1] if len(sys.argv) > 1 else "results"
+    if not Path(folder).is_dir():
+        print(f"There is no folder {folder} to verify: run `make` first, or give the folder of the results.")
+        return 1
     checked, problems = verify(folder)
     for problem in problems:
         print(problem)

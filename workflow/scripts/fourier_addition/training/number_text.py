@@ -23,12 +23,16 @@ Sentence = Callable[[np.random.Generator, int, Sequence[int]], str]
 """(generator, numbers, steps of counting) -> a sentence about some of the numbers 0..numbers-1."""
 
 
+COUNTED = 5
+"""Steps that a counting sentence goes, from its first term to its last."""
+
+
 def counting(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
     """Six terms of counting up or down by one of `steps`."""
-    fitting = [step for step in steps if 5 * step < numbers]
+    fitting = [step for step in steps if COUNTED * step < numbers]
     step = int(generator.choice(fitting))
-    start = int(generator.integers(numbers - 5 * step))
-    terms = [start + step * i for i in range(6)]
+    start = int(generator.integers(numbers - COUNTED * step))
+    terms = [start + step * i for i in range(COUNTED + 1)]
     return " ".join(map(str, terms if generator.random() < 0.5 else terms[::-1])) + " ."
 
 

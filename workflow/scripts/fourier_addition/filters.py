@@ -183,7 +183,7 @@ def component_of_period(period: float, basis: FourierBasis, tolerance: float = 0
 
 
 def keep_only(components: Sequence[int] | np.ndarray, basis: FourierBasis) -> np.ndarray:
-    """The components to remove so that only those named and the constant are left (section 4.2).
+    """The components to remove so that only those named and the constant are left (figures 11 and 12).
 
     Raises UserError when a component does not exist or nothing would be removed.
     """

@@ -1,1 +1,1 @@
-"""Causal ablations: Fourier bands filtered out of module outputs (section 4.2 of the paper)."""
+"""Causal ablations: Fourier bands filtered out of module outputs (table 1 of the paper)."""

@@ -1,4 +1,4 @@
-"""What is filtered where: the rows of table 1 and their controls (section 4.2 of the paper).
+"""What is filtered where: the rows of table 1 of the paper, and their controls.
 
 A condition names a filter and the modules and layers at whose outputs it is applied. Conditions that
 remove the same components share one `Filter` object, which the engine relies on to share work.

@@ -34,7 +34,7 @@ def run_conditions(
     rows: int = 1024,
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
-    """Prediction and loss of every example under every condition (table 1, section 4.2).
+    """Prediction and loss of every example under every condition (table 1).
 
     encoded: prompts as `ModelView.encode` gives them. number_ids: (number,) token ids of 0..p-1.
     answers: (example,) the right number of each prompt.

@@ -43,7 +43,7 @@ CONCLUSIONS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "MLPs hardly need high frequencies": ("unharmed", (("mlp", "high"),)),
     "both bands are needed": ("harmed", (("both", "low"), ("both", "high"))),
 }
-"""The paper's conclusions from table 1 (section 4.2): what must hold, of which rows."""
+"""The paper's conclusions from table 1: what must hold, of which rows."""
 
 
 def table1_of(summary: pd.DataFrame) -> pd.DataFrame:

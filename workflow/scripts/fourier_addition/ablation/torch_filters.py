@@ -30,7 +30,7 @@ class TorchFilters:
         return self._bases[filter]
 
     def apply(self, filter: Filter, x: torch.Tensor) -> torch.Tensor:
-        """y of x (..., d_model), in the type of x (section 4.2)."""
+        """y of x (..., d_model), in the type of x (table 1)."""
         basis = self.basis(filter)
         flat = x.reshape(-1, x.shape[-1]).to(self.dtype)
         inside = flat @ basis

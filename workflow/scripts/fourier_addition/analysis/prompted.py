@@ -1,6 +1,6 @@
 """Models that are asked and not trained: solved examples stand before every prompt, answers are text.
 
-Section 4.2 of the paper asks GPT-J and Phi-2 with four solved examples and counts how many of
+The paper asks GPT-J and Phi-2 with four solved examples and counts how many of
 their errors are multiples of 10 (claim 13, figures 9 and 19).
 """
 

@@ -158,7 +158,7 @@ def peaks_at_the_answer(evidence: Evidence) -> Findings:
 
 
 def lost_to_filters(conclusion: str) -> Reading:
-    """Accuracy lost to the filters of one of table 1's conclusions (section 4.2, `CONCLUSIONS`).
+    """Accuracy lost to the filters of one of table 1's conclusions (`CONCLUSIONS`).
 
     A conclusion may have several rows of the table: the row that speaks most against it is taken.
     """

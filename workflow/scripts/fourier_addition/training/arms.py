@@ -1,4 +1,4 @@
-"""The token embeddings that a run from scratch can be given (section 4.3 of the paper, and its controls).
+"""The token embeddings that a run from scratch can be given (figure 7b of the paper, and its controls).
 
 `ARMS` holds one record for each. A new arm is one more record here: the configuration accepts its
 name, its page describes it, and a run starts from its rows. This file loads no PyTorch, so that a
@@ -67,7 +67,7 @@ def fourier_number_embedding(size: int, width: int, periods: tuple[int, ...] = (
 
 
 def pretrained_rows(given: Given) -> np.ndarray:
-    """The pre-trained token embedding as it is (section 4.3)."""
+    """The pre-trained token embedding as it is (figure 7b)."""
     return given.pretrained.copy()
 
 

@@ -57,7 +57,7 @@ def start_model(start: Start, *, seed: int, device: str) -> tuple[ModelView, Num
     if start.tied is False and view.tied:
         untie(view, start=start.start, seed=seed)
 
-    # The token embedding of an arm (section 4.3).
+    # The token embedding of an arm (figure 7b).
     if start.embedding is not None:
         _replace_embedding(view, space, start, seed)
 

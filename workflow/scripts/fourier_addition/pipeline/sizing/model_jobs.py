@@ -227,7 +227,7 @@ def number_rows_estimate(
 def ablation_estimate(
     config: Mapping[str, Any], run: str, examples: int, machine: Machine = ASSUMED, *, readings: int = 0
 ) -> Estimate:
-    """Filters on `examples` examples under c conditions of f distinct filters (paper section 4.2).
+    """Filters on `examples` examples under c conditions of f distinct filters (table 1 of the paper).
 
     Operations, filters at the last position: 2 P (T + c) n, every condition one more token, its two
     projections 4 d^2 L at most. At all positions: 2 P T c n. GPU: weights, the keys and values of a

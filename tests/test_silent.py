@@ -20,7 +20,11 @@ import yaml
 from fourier_addition.ablation.conditions import FilterBank, table1_conditions
 from fourier_addition.ablation.outcomes import read_outcomes, write_outcomes
 from fourier_addition.ablation.run import run_conditions
+from fourier_addition.capture.dataset import read_number_rows
+from fourier_addition.capture.number_rows import write_number_rows
 from fourier_addition.errors import UserError
+from fourier_addition.files.checks import require_whole
+from fourier_addition.files.manifests import write_manifest
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models import FAMILIES, greedy_texts, load_model
 from fourier_addition.models.generation import answer_text
@@ -681,6 +685,37 @@ def test_outcomes_are_read_by_xarray_without_a_warning(tmp_path):
     stored = json.loads((tmp_path / "outcomes.zarr" / "condition" / "zarr.json").read_text())
     assert stored["data_type"] == "string"
     assert again["prediction"].equals(outcomes["prediction"])
+
+
+LEFT_BEHIND = (".DS_Store", "._zarr.json", ".nfs0001", ".zarr.json.swp", "zarr.json~", "Thumbs.db", "c/0/._0")
+
+
+def test_files_that_systems_leave_behind_are_foreign_and_no_damage(tmp_path, capsys, monkeypatch):
+    view = tiny_model("gpt2")
+    ids = number_ids(view.tokenizer, 20)
+    store = tmp_path / "results" / "number-rows.zarr"
+    manifest = tmp_path / "results" / "number-rows.json"
+    arrays = write_number_rows(view, ids, store)
+    write_manifest(manifest, store, provenance={}, arrays=arrays)
+    before = read_number_rows(store)
+    for folder in (store, store / "unembedding"):
+        for name in LEFT_BEHIND:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"\0")
+    (tmp_path / "results" / "._number-rows.json").write_bytes(b"\0\xff")
+    require_whole(manifest)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_number_rows(store).equals(before)
+    assert verify.verify(tmp_path / "results") == (1, [])
+    monkeypatch.setattr(sys, "argv", ["verify", str(tmp_path / "results")])
+    assert verify.main() == 0
+    said = capsys.readouterr().out
+    assert said.count("is foreign") == 2 * len(LEFT_BEHIND) + 1 and "1 manifests checked, 0 problems." in said
+    # What a job might have written is still damage.
+    (store / "unembedding" / "c" / "9").write_bytes(b"chunk")
+    with pytest.raises(UserError, match="was not written by its job"):
+        read_number_rows(store)
 
 
 # Where Snakemake is started

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.files.manifests import MANIFEST_VERSION, content_files, read_json, read_manifest
+from fourier_addition.files.manifests import (
+    MANIFEST_VERSION,
+    content_files,
+    files_below,
+    read_json,
+    read_manifest,
+)
 from fourier_addition.files.parquet import differs_from_digest
 
 
@@ -49,9 +55,7 @@ def require_whole_store(directory: str | Path) -> None:
     if not manifest.is_file():
         return
     found = {
-        str(path.relative_to(directory)): {"bytes": path.stat().st_size}
-        for path in directory.rglob("*")
-        if path.is_file() and path.name != ".snakemake_timestamp"
+        str(path.relative_to(directory)): {"bytes": path.stat().st_size} for path in files_below(directory)
     }
     problems = _differences(directory, read_manifest(manifest)["files"], found, "bytes")
     if problems:

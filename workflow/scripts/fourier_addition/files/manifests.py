@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,28 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_files(directory: str | Path) -> dict[str, dict[str, Any]]:
-    """Every file below `directory`: relative path -> {bytes, sha256}, sorted.
+def is_foreign(name: str) -> bool:
+    """Whether a file's name is one that systems, editors and file servers leave behind, and no job writes.
 
-    Snakemake's own time stamp is left out.
+    Such as `.DS_Store`, `._zarr.json`, `.nfs0001`, `.zarr.json.swp`, `zarr.json~`, `Thumbs.db`.
     """
+    return name.startswith((".", "#")) or name.endswith("~") or name in ("Thumbs.db", "desktop.ini")
+
+
+def files_below(directory: str | Path) -> Iterator[Path]:
+    """Every file below `directory`, sorted, without foreign ones."""
+    root = Path(directory)
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and not any(map(is_foreign, path.relative_to(root).parts)):
+            yield path
+
+
+def content_files(directory: str | Path) -> dict[str, dict[str, Any]]:
+    """Every file below `directory`: relative path -> {bytes, sha256}, sorted; foreign files are left out."""
     root = Path(directory)
     return {
         str(path.relative_to(root)): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name != ".snakemake_timestamp"
+        for path in files_below(root)
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fourier_addition.errors import UserError
 from fourier_addition.files.checks import verify_manifest
-from fourier_addition.files.manifests import read_json
+from fourier_addition.files.manifests import is_foreign, read_json
 
 CONTENT = ("zarr.json", "config.json", "model.safetensors")
 """A directory that holds one of these is a Zarr store or a model, and must have a manifest beside it."""
@@ -26,6 +26,8 @@ def verify(folder: str | Path) -> tuple[int, list[str]]:
     problems: list[str] = []
     for path in _folders(Path(folder), problems):
         for manifest in sorted(path.glob("*.json")):
+            if is_foreign(manifest.name):
+                continue
             try:
                 content = read_json(manifest)
                 if not isinstance(content, dict) or "manifest" not in content:
@@ -58,6 +60,16 @@ def _folders(root: Path, problems: list[str]) -> Iterator[Path]:
         yield here
 
 
+def foreign_files(folder: str | Path) -> list[Path]:
+    """Files below `folder` that no job wrote, such as those that systems and editors leave behind."""
+    known = (".snakemake_timestamp", ".gitignore")
+    return [
+        path
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file() and is_foreign(path.name) and path.name not in known
+    ]
+
+
 def main() -> int:
     """Print what is wrong; exit status 1 when anything is."""
     folder = sys.argv[1] if len(sys.argv) > 1 else "results"
@@ -67,6 +79,8 @@ def main() -> int:
     checked, problems = verify(folder)
     for problem in problems:
         print(problem)
+    for path in foreign_files(folder):
+        print(f"{path} is foreign: no job wrote it, and nothing reads it.")
     print(f"{checked} manifests checked, {len(problems)} problems.")
     return 1 if problems else 0
 

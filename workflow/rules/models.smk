@@ -4,7 +4,10 @@
 rule fetch_model:
     input:
         # A model in a folder of the user's: another one put there is fetched anew.
-        own=lambda wildcards: own_files(config["models"][wildcards.model]),
+        # The folder is on this machine, wherever results lie and whatever prefix a module gives them.
+        own=lambda wildcards: [
+            local(file) for file in own_files(config["models"][wildcards.model])
+        ],
     output:
         directory=directory(paths.model("{model}")),
         manifest=paths.model("{model}") + ".json",

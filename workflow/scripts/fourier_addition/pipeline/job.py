@@ -65,7 +65,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
         logger.info("rule %s, wildcards %s", snakemake.rule, dict(snakemake.wildcards.items()))
         _clear_leftovers(snakemake.output)
         # A user's own files are not ours to judge, nor to make anew.
-        own = set(map(str, snakemake.input.get("own", [])))
+        own = set(map(str, getattr(snakemake.input, "own", ())))
         for path in map(str, snakemake.input):
             if path not in own:
                 require_whole(path)

@@ -140,9 +140,7 @@ def _config(directory: str | Path) -> tuple[Any, Any]:
     try:
         with quiet():
             config = AutoConfig.from_pretrained(directory, **LOCAL)
-    except (
-        Exception
-    ) as error:  # strict types, unknown activations and rope types each have a class of their own
+    except Exception as error:  # strict types, activations and rope types fail in classes of their own
         raise UserError(f"{directory}/config.json cannot be used: {_one_line(error)}.") from error
     # What a file asks to be returned beside the logits would be kept for every layer, and cannot be saved.
     config.output_attentions = config.output_hidden_states = False

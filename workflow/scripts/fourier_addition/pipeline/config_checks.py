@@ -14,7 +14,7 @@ from fourier_addition.pipeline.names import known_numbers, prompted, task_of, ta
 from fourier_addition.pipeline.paths import slug
 from fourier_addition.pipeline.run_checks import check_number_tokens, check_seed
 from fourier_addition.pipeline.tables import check_tables
-from fourier_addition.tasks import split_sizes
+from fourier_addition.tasks import Task, split_sizes
 from fourier_addition.training.arms import ARMS
 from fourier_addition.training.number_text import COUNTED, SENTENCES
 
@@ -107,6 +107,12 @@ def check_pretraining(config: Mapping[str, Any]) -> None:
             )
 
 
+def _most_lines(task: Task) -> tuple[int, ...]:
+    """Lines of the three splits of a task, at most: pairs that `max_answer` leaves out are counted."""
+    span = task.operands[1] - task.operands[0] + 1
+    return tuple(split_sizes(span * (span + 1) // 2, task.fractions))
+
+
 def check_tasks(config: Mapping[str, Any]) -> None:
     for name, entry in config["tasks"].items():
         task = task_of(config, name)
@@ -115,8 +121,7 @@ def check_tasks(config: Mapping[str, Any]) -> None:
                 raise UserError(f"Config key `tasks.{name}.templates[{index}]` must hold {{a}} and {{b}}.")
         if sum(task.fractions) >= 1:
             raise UserError(f"Config key `tasks.{name}.fractions` must sum to less than 1: test is the rest.")
-        span = task.operands[1] - task.operands[0] + 1
-        if min(split_sizes(span * (span + 1) // 2, task.fractions)) < 1:
+        if min(_most_lines(task)) < 1:
             raise UserError(f"Config key `tasks.{name}.operands` has too few pairs for three splits.")
         low, high = task.operands
         a, b = entry["running_example"]
@@ -129,9 +134,7 @@ def check_tasks(config: Mapping[str, Any]) -> None:
 def _check_batch_size(config: Mapping[str, Any], run: Mapping[str, Any], where: str) -> None:
     """Refuse a batch that is larger than the training split, whose size the task decides."""
     task = task_of(config, run["task"])
-    span = task.operands[1] - task.operands[0] + 1
-    # At most: pairs that `max_answer` leaves out are counted.
-    lines = split_sizes(span * (span + 1) // 2, task.fractions)[0]
+    lines = _most_lines(task)[0]
     if not prompted(run) and run["batch_size"] > lines:
         raise UserError(
             f"Config key `{where}.batch_size` is {run['batch_size']}, but task '{task.name}' has {lines} "
@@ -156,8 +159,8 @@ def check_runs(config: Mapping[str, Any]) -> None:
     _check_stacked(config)
     for name, run in config["runs"].items():
         where = f"runs.{name}"
-        if "/" in name or ".seed" in name:
-            raise UserError(f"Config key `{where}`: a run's name has no '/' and no '.seed' in it.")
+        if ".seed" in name:
+            raise UserError(f"Config key `{where}`: a run's name has no '.seed' in it.")
         require_known(run["model"], f"{where}.model", config["models"], "model")
         require_known(run["task"], f"{where}.task", config["tasks"], "task")
         if "embedding" in run and run["embedding"] not in ARMS:
@@ -217,8 +220,6 @@ def check_apis(config: Mapping[str, Any]) -> None:
                 )
     for name, run in config["api_runs"].items():
         where = f"api_runs.{name}"
-        if "/" in name:
-            raise UserError(f"Config key `{where}`: the name of an API run has no '/' in it.")
         require_known(run["api"], f"{where}.api", config["apis"], "API")
         require_known(run["task"], f"{where}.task", config["tasks"], "task")
         if run["system"] and config["apis"][run["api"]]["endpoint"] != "chat":

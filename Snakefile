@@ -19,6 +19,7 @@ include: "workflow/rules/api.smk"
 include: "workflow/rules/capture.smk"
 include: "workflow/rules/fourier.smk"
 include: "workflow/rules/ablation.smk"
+include: "workflow/rules/mechanism.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 

@@ -1,6 +1,7 @@
 # make                       set up, then every figure and table of the default configuration
 # make CONFIG=config/x.yaml  the same for another configuration
 # make why                   what would rerun, and why;  make verify  the results against their manifests
+# make report                one HTML page, and a zip, of the results that are there
 # make test, make lint       the checks;  make clean-results  forget every result
 CONFIG ?= config/config.yaml
 CORES ?= all
@@ -33,7 +34,8 @@ results: setup
 	$(SNAKEMAKE)
 
 report: setup
-	$(SNAKEMAKE) --report report.html
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.report results \
+	    --configfile $(CONFIG) --output report.html
 
 test: setup
 	$(BIN)/python -m pytest

@@ -1,6 +1,7 @@
 # make                       set up, then every figure and table of the default configuration
 # make CONFIG=config/x.yaml  the same for another configuration
 # make why                   what would rerun, and why;  make verify  the results against their manifests
+# make report                one HTML page, and a zip, of the results that are there
 # make test                  the checks after an edit, in minutes;  make test-system  kills, Slurm, S3, hubs;  make lint
 # make cluster               what Slurm and S3 need;  make PROFILE=profiles/slurm  has it, and uses that profile
 # make clean-results         forget every result
@@ -53,7 +54,8 @@ results: setup
 	$(SNAKEMAKE)
 
 report: setup
-	$(SNAKEMAKE) --report report.html
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.report results \
+	    --configfile $(CONFIG) --output report.html
 
 # What an edit of the package, the rules or the plots can break; `test-system` has the rest (tests/conftest.py).
 test: setup-test lint

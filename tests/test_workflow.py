@@ -187,6 +187,22 @@ def test_dry_runs_build_the_dag_without_torch(tmp_path, config):
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+def test_it_is_planned_from_any_folder_with_its_own_configuration_and_profile(tmp_path, snakefile):
+    folder = tmp_path / "workflow-lies-here"
+    folder.mkdir()
+    copy_of_the_tree(folder, "micro")
+    place = ("--snakefile", str(folder / snakefile), "--directory", "run", "-n")
+    profiles = (folder / snakefile).parent / "profiles"
+    output = snakemake(tmp_path, *place)
+    assert f"workflow specific profile {profiles}/default" in output and "rule figure_waves:" in output
+    output = snakemake(tmp_path, *place, "--workflow-profile", "slurm")
+    assert f"workflow specific profile {profiles}/slurm" in output
+    output = snakemake(tmp_path, *place, "--workflow-profile", "profiles/slurm", expect=1)
+    assert f"There is no profile profiles/slurm in {tmp_path}, nor" in output and "Traceback" not in output
+    assert f"--workflow-profile {profiles}/slurm" in output
+
+
 @pytest.mark.system
 def test_scripts_also_run_alone(study):
     """`python workflow/scripts/x.py` makes its default outputs, through the mock Snakemake object."""

@@ -63,6 +63,8 @@ def _run(call: dict, job: str) -> int:
             sys.argv = ["snakemake", *call["arguments"]]
             sys.path.insert(0, "")
             sys.executable = job
+            # What Snakemake keeps of the folder in which it was imported.
+            sys.modules["snakemake.workflow"].Workflow._rundir = os.getcwd()
             sys.modules["snakemake.cli"].main(call["arguments"])
         elif call["run"] == "module":
             sys.argv = call["arguments"]

@@ -1,6 +1,6 @@
 """The documentation site: `make site` builds it into build/site, offline and with every warning an error.
 
-The source folder is the root of the repository, so that the pages can link to one another as they do on a code host.
+The source folder is the root of the repository, so that pages link to one another as they do on a code host.
 """
 
 import sys
@@ -16,7 +16,7 @@ copyright = "the authors of the workflow"
 release = version = __version__
 
 # Pages: Markdown of the repository.
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinx_design"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 root_doc = "docs/index"
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "config/README.md", "docs/**"]
 exclude_patterns = [".*", "build", "results", "logs", "workflow", "tests", "bench", "envs", "profiles"]
@@ -35,4 +35,13 @@ html_theme_options = {"navigation_with_keys": True, "footer_icons": []}
 html_static_path: list[str] = []
 html_show_sourcelink = False
 highlight_language = "text"
-suppress_warnings: list[str] = []
+
+
+def _plain(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Take the indentation off a docstring's continuation lines, which would be quotations to docutils."""
+    lines[:] = [line.strip() for line in lines]
+
+
+def setup(app: object) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", _plain)

@@ -165,3 +165,13 @@ def continuing_tokens(tokens: Sequence[str | None]) -> list[int]:
         for index, token in enumerate(tokens)
         if token is not None and token.startswith(mark) and token[len(mark) :][:1].isdecimal()
     ]
+
+
+def tokenizer_number_tokens(tokenizer: Any, form: str, count: int) -> list[tuple[int, ...]]:
+    """`number_tokens` of a Hugging Face tokenizer, as of `tokenizer_number_space`."""
+    return number_tokens(
+        lambda text: tokenizer.encode(text, add_special_tokens=False),
+        form,
+        count,
+        lambda ids: str(tokenizer.decode(list(ids))),
+    )

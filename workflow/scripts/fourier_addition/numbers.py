@@ -142,7 +142,8 @@ def number_tokens(
     found: dict[tuple[int, ...], int] = {}
     for number in range(count):
         tokens = tuple(int(each) for each in encode_after(encode, ANSWER_FORMS[form].format(number=number)))
-        written = "".join(decode([token]) for token in tokens).replace(" ", "")
+        # A space piece says nothing alone, and WordPiece marks what continues a word.
+        written = "".join(decode([token]).strip().removeprefix("##") for token in tokens)
         if written != str(number) or tokens in found:
             raise UserError(
                 f"Number {number} in the '{form}' form is not written by its tokens {list(tokens)}, which say"

@@ -39,8 +39,10 @@ def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None
     if known is not None and needed > known:
         raise UserError(
             f"Config key `{where}`: run '{run}' needs the numbers 0..{needed - 1} as one token each, but "
-            f"number {known} is not one token of model '{entry['model']}'; its answers, written token by "
-            "token, are in a table of kind `prompted` and a figure of kind `prompted-errors`."
+            f"number {known} is not one token of model '{entry['model']}'; a prompted run has its written "
+            "answers in a table of kind `prompted` and a figure of kind `prompted-errors`, and its answers "
+            "token by token in a table of kind `digits` and figures of kinds `digit-lens`, `number-spectrum` "
+            "and `number-errors`."
         )
 
 

@@ -18,6 +18,7 @@ from fourier_addition.pipeline.sizing.machine import ASSUMED, Estimate, Machine
 from fourier_addition.pipeline.sizing.model_jobs import (
     ablation_estimate,
     capture_estimate,
+    digits_estimate,
     number_rows_estimate,
     pretraining_estimate,
     prompt_estimate,
@@ -140,6 +141,7 @@ SIZES = (
     RuleSize("train", lambda config, job, on: training_estimate(config, _run(job), on)),
     RuleSize("solved_examples", _solved_examples),
     RuleSize("adopt_model", lambda config, job, on: table_estimate(0, on)),
+    RuleSize("digits", lambda config, job, on: digits_estimate(config, _run(job), on)),
     RuleSize("prompt", lambda config, job, on: prompt_estimate(config, _run(job), on)),
     RuleSize("capture", _capture),
     RuleSize("number_rows_of_run", _number_rows_of_run),

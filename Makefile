@@ -11,7 +11,7 @@ STAMP := $(VENV)/.set-up
 # Targets stand before `--configfile`, which would take them for files of its own.
 SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) --configfile $(CONFIG)
 
-.PHONY: all setup results report test lint format docs clean-results verify why bench-ablation bench-training
+.PHONY: all setup results report test lint format docs clean-results verify why bench-ablation bench-capture bench-training
 
 all: results
 
@@ -70,6 +70,13 @@ bench-ablation: setup
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
 	$(BIN)/python bench/bench_ablation.py --peers-python .venv-peers/bin/python --output bench/ablation.json
+
+# Our capture against the bare forward pass, TransformerLens and nnsight; prints whether the bars are met.
+bench-capture: setup
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
+	$(BIN)/python bench/bench_capture.py --peers-python .venv-peers/bin/python --output bench/capture.json
 
 # Our training loop against Hugging Face Trainer; needs results/models/mini for the time to 99 %.
 bench-training: setup

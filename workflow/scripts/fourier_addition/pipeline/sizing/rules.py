@@ -33,6 +33,7 @@ from fourier_addition.pipeline.sizing.table_jobs import (
     spectra_estimate,
     table_estimate,
 )
+from fourier_addition.pipeline.sizing.unit_jobs import unit_estimate
 
 Config = Mapping[str, Any]
 Wildcards = Mapping[str, str]
@@ -147,6 +148,7 @@ SIZES = (
     RuleSize("ablate", _ablate),
     RuleSize("ablate_shard", _ablate_shard),
     RuleSize("join_ablation", _join_ablation),
+    RuleSize("units", lambda config, job, on: unit_estimate(config, _run(job), on)),
     RuleSize("sensitivity", _sensitivity),
     RuleSize("table", lambda config, job, on: table_estimate(0, on)),
     RuleSize("claims", lambda config, job, on: table_estimate(0, on)),

@@ -23,8 +23,8 @@ SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) $(if $(PROFILE),--workf
     --configfile $(CONFIG)
 SET_UP = VENV="$(VENV)" PYTHON="$(PYTHON)" sh workflow/set-up.sh
 
-.PHONY: all setup cluster setup-test results report test test-system lint format docs site clean-results verify why \
-    bench-ablation bench-training
+.PHONY: all setup cluster setup-test results report test test-system lint format docs site clean-results verify \
+    why bench-ablation bench-capture bench-training
 
 all: results
 
@@ -106,6 +106,13 @@ bench-ablation: setup-test
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
 	$(BIN)/python bench/bench_ablation.py --peers-python .venv-peers/bin/python --output bench/ablation.json
+
+# Our capture against the bare forward pass, TransformerLens and nnsight; prints whether the bars are met.
+bench-capture: setup-test
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
+	$(BIN)/python bench/bench_capture.py --peers-python .venv-peers/bin/python --output bench/capture.json
 
 # Our training loop against Hugging Face Trainer; needs results/models/mini for the time to 99 %.
 bench-training: setup-test

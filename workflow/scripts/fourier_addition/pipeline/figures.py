@@ -27,6 +27,7 @@ from fourier_addition.pipeline.run_checks import (
     check_map,
     check_number_tokens,
     check_trained,
+    check_units,
 )
 from fourier_addition.tasks import Task
 
@@ -104,6 +105,7 @@ class Kind:
 
 _ONE_RUN, _RUNS, _EMBEDDINGS = ("run",), ("runs",), ("embeddings",)
 _TRAINED = (check_trained, check_number_tokens)
+_UNITS = (check_units,)
 _MAPPED = (check_embedding, check_map)
 _LENS, _EXAMPLE = of_run("lens.parquet"), of_run("example.parquet")
 _WAVES, _SPECTRA = of_run("waves.parquet"), of_run("spectra.parquet")
@@ -367,6 +369,47 @@ _KINDS = (
         shows=_RUNS,
         inputs={"summaries": _SUMMARIES_OF_RANGES},
         facts=("run_ranges",),
+    ),
+    # One run: its heads and neurons.
+    Kind(
+        name="head-spectra",
+        family="units",
+        description="what every attention head writes by component, and how far it turns with the answer",
+        shows=_ONE_RUN,
+        inputs={"components": of_run("units/components.parquet")},
+        run_checks=_UNITS,
+    ),
+    Kind(
+        name="unit-concentration",
+        family="units",
+        description="share of a band's power in the top heads and neurons of each layer",
+        shows=_ONE_RUN,
+        inputs={"ranks": of_run("units/ranks.parquet")},
+        run_checks=_UNITS,
+    ),
+    Kind(
+        name="neuron-activations",
+        family="units",
+        description="activations of the top neurons of each band against the answer",
+        shows=_ONE_RUN,
+        inputs={"activations": of_run("units/activations.parquet")},
+        run_checks=_UNITS,
+    ),
+    Kind(
+        name="head-ablation",
+        family="units",
+        description="what is left of the answers without the top heads of a layer, beside random heads",
+        shows=_ONE_RUN,
+        inputs={"knockouts": of_run("units/knockouts.parquet")},
+        run_checks=_UNITS,
+    ),
+    Kind(
+        name="neuron-ablation",
+        family="units",
+        description="what is left of the answers without the top neurons of a layer, beside random neurons",
+        shows=_ONE_RUN,
+        inputs={"knockouts": of_run("units/knockouts.parquet")},
+        run_checks=_UNITS,
     ),
     # Several runs.
     Kind(

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.pipeline.names import known_numbers, prompted, task_of
+from fourier_addition.filters import components_of
+from fourier_addition.fourier import fourier_basis
+from fourier_addition.pipeline.names import known_numbers, prompted, task_of, tau_of
 
 Check = Callable[[Mapping[str, Any], str, str], None]
 
@@ -44,6 +46,20 @@ def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None
             "token by token in a table of kind `digits` and figures of kinds `digit-lens`, `number-spectrum` "
             "and `number-errors`."
         )
+
+
+def check_units(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run without logits over its numbers, or whose number space lacks a band of `units.bands`."""
+    check_number_tokens(config, run, where)
+    numbers, analysis = task_of(config, config["runs"][run]["task"]).numbers, config["analysis"]
+    basis, tau = fourier_basis(numbers, analysis["basis"]), tau_of(config, numbers)
+    for place, band in enumerate(config["units"]["bands"]):
+        try:
+            components_of(band, basis, tau, analysis["cut"])
+        except UserError as error:
+            raise UserError(
+                f"Config key `units.bands[{place}]`, for `{where}` of run '{run}': {error}"
+            ) from None
 
 
 def check_seed(config: Mapping[str, Any], run: str, seed: int, where: str) -> None:

@@ -19,6 +19,7 @@ from fourier_addition.pipeline.run_checks import (
     check_number_tokens,
     check_seed,
     check_trained,
+    check_units,
 )
 
 KEYS = {"run": "run", "runs": "runs", "API runs": "runs", "roles": "roles"}
@@ -55,6 +56,13 @@ _KINDS = (
         of="run",
         inputs={"conclusions": of_run("ablation/conclusions.parquet")},
         checks=(check_number_tokens,),
+    ),
+    TableKind(
+        name="units",
+        description="the heads and neurons that write most of each band: period, phase, fit to the answer",
+        of="run",
+        inputs={"units": of_run("units/units.parquet"), "ranks": of_run("units/ranks.parquet")},
+        checks=(check_units,),
     ),
     TableKind(
         name="accuracy",

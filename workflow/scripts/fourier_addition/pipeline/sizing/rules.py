@@ -36,6 +36,7 @@ from fourier_addition.pipeline.sizing.table_jobs import (
     spectra_estimate,
     table_estimate,
 )
+from fourier_addition.pipeline.sizing.unit_jobs import unit_estimate
 
 Config = Mapping[str, Any]
 Wildcards = Mapping[str, str]
@@ -153,6 +154,7 @@ SIZES = (
     RuleSize("ablate", _ablate),
     RuleSize("ablate_shard", _ablate_shard),
     RuleSize("join_ablation", _join_ablation),
+    RuleSize("units", lambda config, job, on: unit_estimate(config, _run(job), on)),
     RuleSize("sensitivity", _sensitivity),
     RuleSize("helix", lambda config, job, on: helix_estimate(config, _run(job), on)),
     RuleSize("helix_patch", lambda config, job, on: helix_patch_estimate(config, _run(job), on)),

@@ -24,6 +24,7 @@ from fourier_addition.pipeline.run_checks import (
     Check,
     check_asked,
     check_embedding,
+    check_kept,
     check_map,
     check_number_tokens,
     check_trained,
@@ -447,10 +448,22 @@ _KINDS = (
     Kind(
         name="helix",
         family="helix",
-        description="fraction of the residual stream's variance that helices of the operands and the answer explain",
+        description="share of the residual stream's variance that helices of operands and answer explain",
         shows=_RUNS,
         inputs={"helix": of_run("helix.parquet")},
         facts=("names",),
+    ),
+    Kind(
+        name="progress",
+        family="progress",
+        description="restricted and excluded loss, and the key periods, at epochs of training",
+        shows=_RUNS,
+        inputs={
+            "losses": of_run("progress.parquet"),
+            "spectra": of_run("progress-spectra.parquet"),
+        },
+        facts=("names",),
+        run_checks=(check_trained, check_kept, check_number_tokens),
     ),
     Kind(
         name="helix-patch",

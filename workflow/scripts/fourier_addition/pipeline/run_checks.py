@@ -23,6 +23,15 @@ def check_trained(config: Mapping[str, Any], run: str, where: str) -> None:
         raise UserError(f"Config key `{where}` shows training, but run '{run}' is prompted, not trained.")
 
 
+def check_kept(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run that keeps no weights where epochs of training are shown."""
+    if not config["runs"][run].get("keep_checkpoints"):
+        raise UserError(
+            f"Config key `{where}` shows epochs of training, but run '{run}' keeps no weights: give it "
+            "`keep_checkpoints`, the epochs to look at."
+        )
+
+
 def check_asked(config: Mapping[str, Any], run: str, where: str) -> None:
     """Refuse a trained run where the written answers of a prompted run are shown."""
     if not prompted(config["runs"][run]):

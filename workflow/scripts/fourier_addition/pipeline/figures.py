@@ -370,6 +370,22 @@ _KINDS = (
         inputs={"probes": of_run("probes.parquet")},
         facts=("names",),
     ),
+    Kind(
+        name="helix",
+        family="helix",
+        description="fraction of the residual stream's variance that helices of the operands and the answer explain",
+        shows=_RUNS,
+        inputs={"helix": of_run("helix.parquet")},
+        facts=("names",),
+    ),
+    Kind(
+        name="helix-patch",
+        family="helix",
+        description="logit difference after the helix of the answer was patched in, by layer",
+        shows=_RUNS,
+        inputs={"patches": of_run("helix-patches.parquet")},
+        facts=("names",),
+    ),
     _spectrum(
         name="spectra-comparison",
         description="mean spectra of several runs, a row of panels for each",

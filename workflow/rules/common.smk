@@ -90,6 +90,11 @@ PROMPTED = [
 ]
 TRAINED = [name for name in INSTANCES if name not in PROMPTED]
 STACKED = [name for name, run in config["runs"].items() if run.get("stack_seeds")]
+KEEPING = [
+    name
+    for name, (run, _) in INSTANCES.items()
+    if config["runs"][run].get("keep_checkpoints")
+]
 PRETRAINED_MODELS = [
     name
     for name, entry in config["models"].items()

@@ -134,7 +134,8 @@ def training_estimate(config: Mapping[str, Any], run: str, machine: Machine = AS
         shape,
         machine,
         operations,
-        host=shape.weights + 8 * trained,
+        # The best epoch's weights are kept aside in main memory.
+        host=shape.weights + 8 * trained + (shape.weights if entry["keep"] == "best" else 0),
         gpu=state if epochs else pass_bytes(shape, batch, tokens),
         moved=moved,
         written=4 * shape.parameters,

@@ -93,3 +93,41 @@ rule units:
         },
     script:
         "../scripts/units.py"
+
+
+# Progress measures: when the key periods appear in training, at the epochs whose weights a run keeps.
+
+
+rule progress:
+    input:
+        kept=paths.run("{run}", "kept.json"),
+        weights=lambda wildcards: stored(paths.run(wildcards.run, "kept")),
+        dataset=lambda wildcards: paths.dataset(run_of(wildcards)["task"]),
+    output:
+        losses=paths.run("{run}", "progress.parquet"),
+        spectra=paths.run("{run}", "progress-spectra.parquet"),
+    log:
+        "logs/runs/{run}/progress.log",
+    wildcard_constraints:
+        run=alternatives(KEEPING),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=sized("progress", "gpu"),
+        gpu_mem_mb=sized("progress", "gpu_mem_mb"),
+        mem_mb=growing(sized("progress", "mem_mb")),
+        runtime=sized("progress", "runtime"),
+    params:
+        code=digest("progress.py"),
+        numbers=number_params,
+        epochs=lambda wildcards: sorted(run_of(wildcards)["keep_checkpoints"]),
+        split=CAPTURE_SPLIT,
+        batch_size=config["capture"]["batch_size"],
+        analysis={
+            key: value
+            for key, value in config["analysis"].items()
+            if key in ("basis", "norm", "average", "null_window", "seed")
+            or key.startswith("progress_")
+        },
+    script:
+        "../scripts/progress.py"

@@ -23,6 +23,15 @@ def check_trained(config: Mapping[str, Any], run: str, where: str) -> None:
         raise UserError(f"Config key `{where}` shows training, but run '{run}' is prompted, not trained.")
 
 
+def check_kept(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run that keeps no weights where epochs of training are shown."""
+    if not config["runs"][run].get("keep_checkpoints"):
+        raise UserError(
+            f"Config key `{where}` shows epochs of training, but run '{run}' keeps no weights: give it "
+            "`keep_checkpoints`, the epochs to look at."
+        )
+
+
 def check_asked(config: Mapping[str, Any], run: str, where: str) -> None:
     """Refuse a trained run where the written answers of a prompted run are shown."""
     if not prompted(config["runs"][run]):
@@ -41,8 +50,10 @@ def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None
     if known is not None and needed > known:
         raise UserError(
             f"Config key `{where}`: run '{run}' needs the numbers 0..{needed - 1} as one token each, but "
-            f"number {known} is not one token of model '{entry['model']}'; its answers, written token by "
-            "token, are in a table of kind `prompted` and a figure of kind `prompted-errors`."
+            f"number {known} is not one token of model '{entry['model']}'; a prompted run has its written "
+            "answers in a table of kind `prompted` and a figure of kind `prompted-errors`, and its answers "
+            "token by token in a table of kind `digits` and figures of kinds `digit-lens`, `number-spectrum` "
+            "and `number-errors`."
         )
 
 

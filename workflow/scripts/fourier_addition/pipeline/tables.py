@@ -85,6 +85,13 @@ _KINDS = (
         checks=(check_asked,),
     ),
     TableKind(
+        name="digits",
+        description="answers of several tokens: accuracy of tokens, whole answers and likeliest numbers",
+        of="runs",
+        inputs={"answers": of_seeds("digits.json")},
+        checks=(check_asked,),
+    ),
+    TableKind(
         name="api",
         description="answers and cost of models behind an API (`api_runs`)",
         of="API runs",

@@ -141,6 +141,29 @@ def prompted(results: Results, names: Names) -> TableCells:
     return TableCells(table, headings, rows)
 
 
+def digits(results: Results, names: Names) -> TableCells:
+    """Answers of several tokens, read token by token."""
+    shares = ("digits", "whole", "numbers", "multiples_of_10")
+    found = _by_instance(names, results["answers"])
+    table = prompted_table(found).assign(
+        answer_end=[each["answer_end"] for each in found.values()],
+        mass=[each["summary"]["mass"] for each in found.values()],
+    )
+    rows = [
+        [
+            row["run"],
+            str(row["seed"]),
+            str(row["shots"]),
+            *(_share_cell(row, name) for name in shares),
+            f"{row['mass']:.2f}",
+        ]
+        for row in table.to_dict("records")
+    ]
+    headings = ["Run", "Seed", "Shots", "Tokens right", "Whole answers", "Likeliest number"]
+    headings += ["Errors that are multiples of 10", "Probability of all numbers"]
+    return TableCells(table, headings, rows)
+
+
 def api(results: Results, names: Names) -> TableCells:
     """Answers and cost of models behind an API (claim 14)."""
     table, rows = api_table(dict(zip(names, results["accuracies"], strict=True)))
@@ -154,5 +177,6 @@ MAKERS: dict[str, Callable[[Results, Names], TableCells]] = {
     "accuracy": accuracy,
     "arms": arms,
     "prompted": prompted,
+    "digits": digits,
     "api": api,
 }

@@ -23,6 +23,7 @@ from fourier_addition.models.quiet import quiet
 from fourier_addition.training.batches import Lines, lines_of
 from fourier_addition.training.evaluation import evaluate
 from fourier_addition.training.learners import Learner
+from fourier_addition.training.history import best_in_words
 from fourier_addition.training.loop import fit
 from fourier_addition.training.settings import TrainingSettings
 from fourier_addition.training.start import Start, start_model
@@ -122,6 +123,7 @@ def train_run(job: TrainingJob) -> None:
 
     # The state goes last: a job that is killed while it writes goes on from its last state.
     for view, files, history in zip(views, job.seeds, histories, strict=True):
+        logger.info("seed %d: %s", files.seed, best_in_words(history, job.settings.keep))
         write_seed(files, view, history, lines, number_ids, job.facts)
     job.state_file.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from fourier_addition.analysis.progress import (
     band_components,
     cross_entropy,
@@ -12,6 +13,9 @@ from fourier_addition.analysis.progress import (
 )
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
+from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.figures import views
+from study import ROOT
 
 BANDS = {"key": [2, 5, 10], "control": [3, 7, 9]}
 BASIS = fourier_basis(101)
@@ -95,3 +99,20 @@ def test_periods_that_a_number_space_lacks_are_left_out():
     assert band_components(bands, fourier_basis(17)) == {"key": [8]}
     with pytest.raises(UserError, match=r"numbers 0\.\.16 has a period of 11, 12"):
         band_components({"key": [11, 12]}, fourier_basis(17))
+
+
+def micro(**changes):
+    """The smallest study, with changed keys of its fine-tuned run, and a figure of its progress."""
+    config = yaml.safe_load((ROOT / "tests/configs/micro.yaml").read_text())
+    config["runs"]["mini.finetuned"] |= changes
+    config["figures"] = {"progress": {"kind": "progress", "runs": ["mini.finetuned"]}}
+    return config
+
+
+def test_progress_needs_kept_weights_of_epochs_that_the_run_has():
+    shown = views(validated(micro(keep_checkpoints=[0, 2])))["progress"]
+    assert shown.inputs["losses"] == ["results/runs/mini.finetuned.seed0/progress.parquet"]
+    with pytest.raises(UserError, match="keeps no weights: give it `keep_checkpoints`"):
+        views(validated(micro()))
+    with pytest.raises(UserError, match=r"keep_checkpoints` has epoch 3, but the run has 2 epochs"):
+        validated(micro(keep_checkpoints=[0, 3]))

@@ -173,6 +173,50 @@ def before_planning(workflow: Any, check: Callable[[], None]) -> None:
     workflow._build_dag = check_and_plan
 
 
+def after_planning(workflow: Any, tell: Callable[[], None]) -> None:
+    """Call `tell` once Snakemake has planned a run that may make files; not after a dry run.
+
+    Private: the documented hook `onstart` is left out where there is nothing to do.
+    """
+    plan = part(workflow, "_build_dag")
+    for name in ("executor_plugin", "dryrun"):
+        part(workflow, name)
+
+    def plan_and_tell() -> None:
+        plan()
+        if workflow.executor_plugin is not None and not workflow.dryrun:
+            tell()
+
+    workflow._build_dag = plan_and_tell
+
+
+@dataclass(frozen=True)
+class KeptJob:
+    """A job that will not run and of which Snakemake has no record.
+
+    rule, outputs, params: of the job now.
+    """
+
+    rule: str
+    outputs: Sequence[str]
+    params: Mapping[str, Any]
+
+
+def kept_without_record(workflow: Any) -> list[KeptJob]:
+    """Planned jobs that will not run, whose outputs are there and of which Snakemake has no record.
+
+    Private: Snakemake itself says nothing of a missing record, and takes such results for up to date.
+    """
+    dag, recorded = part(workflow, "dag"), part(workflow, "persistence", "metadata")
+    needrun = part(dag, "needrun")
+    kept = [job for job in part(dag, "jobs") if not needrun(job) and job.output]
+    return [
+        KeptJob(job.rule.name, [str(path) for path in job.output], dict(job.params.items()))
+        for job in kept
+        if all(recorded(output) is None for output in job.output)
+    ]
+
+
 # What a job knows of the Snakemake that started it.
 
 
@@ -262,12 +306,12 @@ class SeenJob:
 class DryRun:
     """What a dry run would do.
 
-    jobs: the jobs that would run, `rule all` left out. unrecorded: results that would stay and of which
+    jobs: the jobs that would run, `rule all` left out. unrecorded: jobs that would stay and of which
     Snakemake has no record; a changed value or changed code would not show.
     """
 
     jobs: list[SeenJob]
-    unrecorded: int
+    unrecorded: list[KeptJob]
 
 
 def dry_run(arguments: Sequence[str] = ()) -> DryRun:
@@ -333,9 +377,6 @@ def _dry_run_of(workflow: Any) -> DryRun:
     level_of = {job: place for place, level in enumerate(part(dag, "toposorted")()) for job in level}
     needed = [job for job in level_of if needrun(job) and job.output]
     place_of = {job: place for place, job in enumerate(needed)}
-    recorded = part(memory, "metadata")
-    kept = [job for job in level_of if not needrun(job) and job.output]
-    unrecorded = sum(all(recorded(output) is None for output in job.output) for job in kept)
     jobs = [
         _seen(
             job,
@@ -346,7 +387,7 @@ def _dry_run_of(workflow: Any) -> DryRun:
         )
         for job in needed
     ]
-    return DryRun(jobs, unrecorded)
+    return DryRun(jobs, kept_without_record(workflow))
 
 
 def _seen(job: Any, reason: Any, memory: Any, after: Sequence[int], level: int) -> SeenJob:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.sources.model_files import INDEX, select
+from fourier_addition.sources.model_files import INDEX, SINGLE, require_one_model, select
 from fourier_addition.sources.reach import Obtained, Unreachable
 
 KEYS = ("path",)
@@ -41,4 +41,6 @@ def obtain(
             raise UserError(f"{where}: {file} is a link to {file.readlink()}, which is not there.")
     files = {file.name: file for file in root.iterdir() if file.is_file()}
     chosen = select(f"{where}: path {root}", files, files.get(INDEX))
+    if SINGLE in files and INDEX in files:
+        require_one_model(f"{where}: path {root}", files[SINGLE], files[INDEX])
     return Obtained({name: files[name] for name in chosen})

@@ -13,6 +13,7 @@ from typing import Any
 
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.names import digit_ranges, task_of
+from fourier_addition.pipeline.sizing.helix_jobs import helix_estimate, helix_patch_estimate
 from fourier_addition.pipeline.sizing.machine import ASSUMED, Estimate, Machine
 from fourier_addition.pipeline.sizing.model_jobs import (
     ablation_estimate,
@@ -148,6 +149,8 @@ SIZES = (
     RuleSize("ablate_shard", _ablate_shard),
     RuleSize("join_ablation", _join_ablation),
     RuleSize("sensitivity", _sensitivity),
+    RuleSize("helix", lambda config, job, on: helix_estimate(config, _run(job), on)),
+    RuleSize("helix_patch", lambda config, job, on: helix_patch_estimate(config, _run(job), on)),
     RuleSize("table", lambda config, job, on: table_estimate(0, on)),
     RuleSize("claims", lambda config, job, on: table_estimate(0, on)),
     RuleSize("figure_*", _figure),

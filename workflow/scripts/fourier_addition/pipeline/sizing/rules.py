@@ -28,6 +28,7 @@ from fourier_addition.pipeline.sizing.table_jobs import (
     embedding_estimate,
     fetch_estimate,
     figure_estimate,
+    gguf_estimate,
     join_estimate,
     largest_table,
     probes_estimate,
@@ -133,6 +134,8 @@ def _figure(config: Config, wildcards: Wildcards, machine: Machine) -> Estimate:
 SIZES = (
     RuleSize("dataset", lambda config, job, on: table_estimate(pairs_of(config, job["task"]), on)),
     RuleSize("fetch_model", lambda config, job, on: fetch_estimate(config, job["model"], on)),
+    RuleSize("fetch_gguf", lambda config, job, on: fetch_estimate(config, job["model"], on)),
+    RuleSize("read_gguf", lambda config, job, on: gguf_estimate(config, job["model"], on)),
     RuleSize("pretrain_model", lambda config, job, on: pretraining_estimate(config, job["model"], on)),
     RuleSize("train", lambda config, job, on: training_estimate(config, _run(job), on)),
     RuleSize("solved_examples", _solved_examples),

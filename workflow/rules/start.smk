@@ -3,6 +3,7 @@ from fourier_addition.pipeline.lock import require_writable, stay_alone
 from fourier_addition.pipeline.snakemake_private import (
     after_planning,
     before_planning,
+    end_jobs_when_interrupted,
     files_to_make,
     is_used_as_module,
     kept_without_record,
@@ -38,3 +39,4 @@ onstart:
     take_the_lock()
     with in_one_sentence():
         require_writable(files_to_make(workflow))
+        end_jobs_when_interrupted(workflow)

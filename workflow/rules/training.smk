@@ -3,8 +3,8 @@
 
 rule pretrain_model:
     output:
-        directory=directory(paths.model("{model}")),
         manifest=paths.model("{model}") + ".json",
+        directory=directory(paths.model("{model}")),
         history=paths.model("{model}") + ".history.parquet",
     log:
         "logs/models/{model}.log",
@@ -32,8 +32,8 @@ rule train:
     input:
         unpack(lambda wildcards: training_inputs(run_of(wildcards))),
     output:
-        directory=directory(paths.run("{run}", "checkpoint")),
         manifest=paths.run("{run}", "checkpoint.json"),
+        directory=directory(paths.run("{run}", "checkpoint")),
         history=paths.run("{run}", "history.parquet"),
         accuracy=paths.run("{run}", "accuracy.json"),
     log:
@@ -67,8 +67,8 @@ for stacked in STACKED:
         input:
             **training_inputs(config["runs"][stacked]),
         output:
-            directory=[directory(path) for path in of_every_seed(stacked, "checkpoint")],
             manifest=of_every_seed(stacked, "checkpoint.json"),
+            directory=[directory(path) for path in of_every_seed(stacked, "checkpoint")],
             history=of_every_seed(stacked, "history.parquet"),
             accuracy=of_every_seed(stacked, "accuracy.json"),
         log:

@@ -217,6 +217,29 @@ def kept_without_record(workflow: Any) -> list[KeptJob]:
     ]
 
 
+def end_jobs_when_interrupted(workflow: Any) -> None:
+    """Let an interrupt (SIGINT) end the jobs of this machine too, as Ctrl-C in a terminal does.
+
+    An interrupt that reaches Snakemake alone would leave its jobs at work: Snakemake waits until they end,
+    records nothing, and its next run makes them anew. A job that is ended goes on from its saved state.
+    Private: no documented hook is called at an interrupt. Jobs of a cluster are the cluster's to end.
+    """
+    if submits_jobs(workflow):
+        return
+
+    def end(number: int, frame: Any) -> None:
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                child.terminate()
+        raise KeyboardInterrupt
+
+    with _imports():
+        import psutil
+    # Only the main thread may; Snakemake inside another program is that program's to interrupt.
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, end)
+
+
 # What a job knows of the Snakemake that started it.
 
 

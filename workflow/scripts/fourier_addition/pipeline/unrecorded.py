@@ -35,7 +35,9 @@ def unrecorded_sentences(kept: Sequence[KeptJob]) -> list[str]:
             unknown += 1
         elif found := differences("", before, plain(job.params)):
             # The digest of the code says nothing to a reader.
-            words = ["code that it uses changed" if "`code`" in what else f"{what} {how}" for what, how in found]
+            words = [
+                "code that it uses changed" if "`code`" in what else f"{what} {how}" for what, how in found
+            ]
             changed.append((job, list(dict.fromkeys(words))))
 
     lines = [

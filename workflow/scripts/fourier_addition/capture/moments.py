@@ -78,7 +78,8 @@ class UnitMoments:
 
     def centred_sums(self) -> np.ndarray:
         """Sums for each answer of z less its mean over the examples, (number, unit, feature)."""
-        return self.sums - self.count[:, None, None] * self.mean
+        centred: np.ndarray = self.sums - self.count[:, None, None] * self.mean
+        return centred
 
     def covariance(self) -> np.ndarray:
         """Mean of z z^T less that of the mean, (unit, feature, feature)."""

@@ -41,8 +41,8 @@ def unrecorded_sentences(kept: Sequence[KeptJob]) -> list[str]:
             changed.append((job, list(dict.fromkeys(words))))
 
     lines = [
-        f"Of {_count(len(kept), 'finished job')} Snakemake has no record, as where results were copied without "
-        f"the folder .snakemake, so that they will not be made anew."
+        f"Of {_count(len(kept), 'finished job')} Snakemake has no record, as where results were copied "
+        "without the folder .snakemake: they will not be made anew."
     ]
     if changed:
         lines.append(

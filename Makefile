@@ -23,7 +23,7 @@ SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) $(if $(PROFILE),--workf
     --configfile $(CONFIG)
 SET_UP = VENV="$(VENV)" PYTHON="$(PYTHON)" sh workflow/set-up.sh
 
-.PHONY: all setup cluster setup-test results report test test-system lint format docs site clean-results verify \
+.PHONY: all setup cluster setup-test results report test test-system lint format docs gallery site clean-results verify \
     why bench-ablation bench-capture bench-training
 
 all: results
@@ -86,6 +86,11 @@ format: setup-test
 site: setup $(SITE)
 	$(BIN)/sphinx-build -W --keep-going -q -b html -c docs . build/site
 	@echo "The site is build/site/docs/index.html"
+
+# The documentation's pictures, tables and numbers, from the results of the default configuration.
+gallery: setup
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.gallery results \
+	    --configfile config/config.yaml --output docs/gallery
 
 docs: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.config_page

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fourier_addition.ablation.places import fitting_components
 from fourier_addition.errors import UserError
+from fourier_addition.fourier import fourier_basis
 from fourier_addition.pipeline.names import known_numbers, prompted, task_of
 
 Check = Callable[[Mapping[str, Any], str, str], None]
@@ -41,6 +43,24 @@ def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None
             f"Config key `{where}`: run '{run}' needs the numbers 0..{needed - 1} as one token each, but "
             f"number {known} is not one token of model '{entry['model']}'; its answers, written token by "
             "token, are in a table of kind `prompted` and a figure of kind `prompted-errors`."
+        )
+
+
+def check_interventions(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run whose numbers have none of the periods that are turned, or not every residue."""
+    settings = config["interventions"]
+    numbers = task_of(config, config["runs"][run]["task"]).numbers
+    if numbers < settings["modulus"]:
+        raise UserError(
+            f"Config key `interventions.modulus` is {settings['modulus']}, but run '{run}' (`{where}`) has "
+            f"the numbers 0..{numbers - 1} alone."
+        )
+    basis = fourier_basis(numbers, settings["basis"])
+    if not fitting_components(settings["periods"], basis, settings["period_tolerance"]):
+        periods = ", ".join(f"{period:g}" for period in settings["periods"])
+        raise UserError(
+            f"Config key `interventions.periods`: no Fourier component of the numbers 0..{numbers - 1} of "
+            f"run '{run}' (`{where}`) has any of the periods {periods}."
         )
 
 

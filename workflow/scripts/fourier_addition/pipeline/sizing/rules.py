@@ -17,6 +17,7 @@ from fourier_addition.pipeline.sizing.machine import ASSUMED, Estimate, Machine
 from fourier_addition.pipeline.sizing.model_jobs import (
     ablation_estimate,
     capture_estimate,
+    intervention_estimate,
     number_rows_estimate,
     pretraining_estimate,
     prompt_estimate,
@@ -148,6 +149,8 @@ SIZES = (
     RuleSize("ablate_shard", _ablate_shard),
     RuleSize("join_ablation", _join_ablation),
     RuleSize("sensitivity", _sensitivity),
+    RuleSize("steer", lambda config, job, on: intervention_estimate(config, _run(job), "steer", on)),
+    RuleSize("exchange", lambda config, job, on: intervention_estimate(config, _run(job), "exchange", on)),
     RuleSize("table", lambda config, job, on: table_estimate(0, on)),
     RuleSize("claims", lambda config, job, on: table_estimate(0, on)),
     RuleSize("figure_*", _figure),

@@ -52,7 +52,8 @@ class Statement:
     paper's own result as a number on the scale of `Measured.value`, None where the paper gives no number.
     criterion: what a result must satisfy to confirm the statement; made from the settings of the table.
     roles: the roles that the statement compares; where the configuration names no run for one of them,
-    the statement is not tested. measure: reads the study's result, once for each run or model.
+    the statement is not tested. measure: reads the study's result, once for each run or model. seen_in: the
+    paper's figures and table that show the claim, by their names in the configuration.
     """
 
     claim: str
@@ -62,6 +63,7 @@ class Statement:
     criterion: CriterionOf
     roles: tuple[str, ...]
     measure: Reading
+    seen_in: tuple[str, ...] = ()
 
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -73,6 +75,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("learned"),
         roles=("finetuned",),
         measure=mean_test_accuracy("finetuned"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="2",
@@ -85,6 +88,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("most"),
         roles=("finetuned",),
         measure=near_before_exact,
+        seen_in=("figure-1",),
     ),
     Statement(
         claim="3a",
@@ -94,6 +98,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("finetuned",),
         measure=periods_in_logits("finetuned", "mlp"),
+        seen_in=("figure-3",),
     ),
     Statement(
         claim="3b",
@@ -103,6 +108,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("finetuned",),
         measure=periods_in_logits("finetuned", "attention"),
+        seen_in=("figure-3",),
     ),
     Statement(
         claim="3c",
@@ -112,6 +118,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=above(1, "times"),
         roles=("finetuned",),
         measure=low_frequencies_of_mlps,
+        seen_in=("figure-3", "figure-10"),
     ),
     Statement(
         claim="4",
@@ -121,6 +128,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("most"),
         roles=("finetuned",),
         measure=peaks_at_the_answer,
+        seen_in=("figure-4",),
     ),
     Statement(
         claim="5a",
@@ -130,6 +138,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_most("unharmed"),
         roles=("finetuned",),
         measure=lost_to_filters("attention does not need low frequencies"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="5b",
@@ -139,6 +148,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("harmed"),
         roles=("finetuned",),
         measure=lost_to_filters("attention needs high frequencies"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="5c",
@@ -148,6 +158,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("harmed"),
         roles=("finetuned",),
         measure=lost_to_filters("MLPs need low frequencies"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="5d",
@@ -157,6 +168,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_most("unharmed"),
         roles=("finetuned",),
         measure=lost_to_filters("MLPs hardly need high frequencies"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="5e",
@@ -166,6 +178,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("harmed"),
         roles=("finetuned",),
         measure=lost_to_filters("both bands are needed"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="6a",
@@ -175,6 +188,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("finetuned",),
         measure=errors_that("mlp-low", lambda error: error % 10 == 0, "are multiples of 10"),
+        seen_in=("figure-21",),
     ),
     Statement(
         claim="6b",
@@ -184,6 +198,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("finetuned",),
         measure=errors_that("attention-high", lambda error: np.abs(error) < 6, "are below 6"),
+        seen_in=("figure-21",),
     ),
     Statement(
         claim="7a",
@@ -193,6 +208,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("finetuned",),
         measure=parity_from_period_2,
+        seen_in=("figure-11",),
     ),
     Statement(
         claim="7b",
@@ -202,6 +218,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("finetuned",),
         measure=longest_period_misses,
+        seen_in=("figure-12",),
     ),
     Statement(
         claim="8a",
@@ -211,6 +228,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("embeddings",),
         measure=periods_in_embedding("embeddings", "embeddings"),
+        seen_in=("figure-15",),
     ),
     Statement(
         claim="8b",
@@ -220,6 +238,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=beyond_chance,
         roles=("embeddings",),
         measure=clusters_explain(lambda numbers: numbers),
+        seen_in=("figure-5",),
     ),
     Statement(
         claim="8c",
@@ -229,6 +248,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=beyond_chance,
         roles=("embeddings",),
         measure=clusters_explain(lambda numbers: (numbers % 10 == 0).astype(np.float64)),
+        seen_in=("figure-5",),
     ),
     Statement(
         claim="9a",
@@ -238,6 +258,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=below(0, "difference"),
         roles=("scratch", "finetuned"),
         measure=accuracy_against("scratch", "finetuned"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="9b",
@@ -247,6 +268,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("scratch",),
         measure=errors_within_2("scratch"),
+        seen_in=("figure-23",),
     ),
     Statement(
         claim="9c",
@@ -256,6 +278,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=none_of(PERIODS),
         roles=("scratch",),
         measure=periods_in_logits("scratch", "mlp"),
+        seen_in=("figure-6",),
     ),
     Statement(
         claim="9d",
@@ -265,6 +288,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=none_of(PERIODS),
         roles=("scratch",),
         measure=periods_in_logits("scratch", "attention"),
+        seen_in=("figure-6",),
     ),
     Statement(
         claim="9e",
@@ -274,6 +298,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=none_of(PERIODS),
         roles=("scratch",),
         measure=periods_in_embedding("scratch", "scratch_embedding"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="10a",
@@ -283,6 +308,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("learned"),
         roles=("frozen",),
         measure=worst_seed("frozen"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="10b",
@@ -292,6 +318,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=above(0, "difference"),
         roles=("frozen", "small_scratch"),
         measure=accuracy_against("frozen", "small_scratch"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="10c",
@@ -301,6 +328,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=below(1, "times the epochs"),
         roles=("frozen", "small_scratch"),
         measure=epochs_against("frozen", "small_scratch"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="10d",
@@ -310,6 +338,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("frozen",),
         measure=periods_in_logits("frozen", "mlp"),
+        seen_in=("figure-8",),
     ),
     Statement(
         claim="10e",
@@ -319,6 +348,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=above(0, "difference"),
         roles=("frozen", "frozen_random"),
         measure=accuracy_against("frozen", "frozen_random"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="11a",
@@ -337,6 +367,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(MULTIPLICATION_PERIODS),
         roles=("multiplication",),
         measure=periods_in_logits("multiplication", "mlp", MULTIPLICATION_PERIODS),
+        seen_in=("figure-16",),
     ),
     Statement(
         claim="12",
@@ -346,6 +377,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("polish",),
         measure=periods_in_logits("polish", "mlp"),
+        seen_in=("figure-18",),
     ),
     Statement(
         claim="13a",
@@ -355,6 +387,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("most"),
         roles=("prompted",),
         measure=multiples_of_10_among_prompted_errors,
+        seen_in=("figure-9",),
     ),
     Statement(
         claim="13b",
@@ -364,6 +397,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("prompted",),
         measure=periods_in_logits("prompted", "mlp"),
+        seen_in=("figure-9",),
     ),
     Statement(
         claim="14",

@@ -30,9 +30,7 @@ def usable_periods(numbers: np.ndarray, periods: Sequence[float]) -> list[float]
     span = int(np.max(numbers) - np.min(numbers)) + 1
     kept = [float(period) for period in periods if 0.9 * period <= span]
     if not kept:
-        raise UserError(
-            f"None of the periods {', '.join(f'{p:g}' for p in periods)} fits into {span} numbers."
-        )
+        raise UserError(f"None of the periods {', '.join(f'{p:g}' for p in periods)} fits into {span} numbers.")
     return kept
 
 

@@ -152,9 +152,7 @@ def activation_table(
     tables = []
     for neuron in neurons:
         if not 0 <= neuron < means.shape[1]:
-            raise UserError(
-                f"Neuron {neuron} does not exist: the layer has the neurons 0..{means.shape[1] - 1}."
-            )
+            raise UserError(f"Neuron {neuron} does not exist: the layer has the neurons 0..{means.shape[1] - 1}.")
         best = int(tuned.r2[:, neuron].argmax())
         wave = (tuned.coefficient[best, neuron] * np.exp(-2j * np.pi * present / basis.periods[best])).real
 
@@ -176,3 +174,4 @@ def activation_table(
             )
         )
     return pd.concat(tables, ignore_index=True)
+

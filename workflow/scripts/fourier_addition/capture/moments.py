@@ -70,11 +70,9 @@ class UnitMoments:
             self.second[:, 0, 0] += (flat**2).sum(axis=0)
         else:
             self.second += np.einsum("euf,eug->ufg", values, values, optimize=True)
-        self.inputs += (
-            (flat if inputs is None else np.asarray(inputs, np.float64))
-            .reshape(examples, units, features)
-            .sum(axis=0)
-        )
+        self.inputs += (flat if inputs is None else np.asarray(inputs, np.float64)).reshape(
+            examples, units, features
+        ).sum(axis=0)
 
     def centred_sums(self) -> np.ndarray:
         """Sums for each answer of z less its mean over the examples, (number, unit, feature)."""

@@ -287,12 +287,12 @@ def intervention_estimate(
     batch, pairs = settings["batch_size"], conditions * examples
     cache = 2 * tokens * shape.layers * shape.width * shape.weight_bytes * batch
     batches = math.ceil(examples / batch) * (1 + conditions * batch / 1024)
-    return _model_job(
+    return model_job(
         shape,
         machine,
         2 * shape.parameters * (tokens + conditions) * examples,
         host=12 * bases + sources + 24 * pairs,
-        gpu=cache + 4 * bases + _pass_bytes(shape, batch, tokens) + 1024 * 16 * shape.width * 4,
+        gpu=cache + 4 * bases + pass_bytes(shape, batch, tokens) + 1024 * 16 * shape.width * 4,
         moved=shape.weights * batches,
         written=8 * pairs,
     )

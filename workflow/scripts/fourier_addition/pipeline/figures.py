@@ -25,7 +25,9 @@ from fourier_addition.pipeline.run_checks import (
     check_asked,
     check_embedding,
     check_map,
+    check_modules_captured,
     check_number_tokens,
+    check_sums,
     check_trained,
 )
 from fourier_addition.tasks import Task
@@ -107,6 +109,7 @@ _FILTERED = of_run("ablation/all/predictions.parquet")
 _SUMMARIES_OF_RANGES = of_ranges("summary.parquet")
 _HISTORIES, _ACCURACIES = of_seeds("history.parquet"), of_seeds("accuracy.json")
 _EMBEDDING_SPECTRA = of_embedding("spectrum.parquet")
+_POSITIONS = of_run("position-probes.parquet")
 _CLUSTERS = of_embedding("clusters.parquet")
 _spectrum = partial(Kind, family="spectrum", caption_facts=("basis",))
 
@@ -299,6 +302,40 @@ _KINDS = (
         shows=_RUNS,
         inputs={"probes": of_run("probes.parquet")},
         facts=("names",),
+    ),
+    # Named positions: operands and answer tokens.
+    Kind(
+        name="position-probes",
+        family="circles",
+        description="Fourier probes of operands and sum at named positions: R2 by layer and period",
+        shows=_ONE_RUN,
+        inputs={"probes": _POSITIONS},
+        run_checks=(),
+    ),
+    Kind(
+        name="coarse-to-fine",
+        family="circles",
+        description="Fourier probes of the sum before each answer token, a curve by layer for each period",
+        shows=_ONE_RUN,
+        inputs={"probes": _POSITIONS},
+        run_checks=(),
+    ),
+    Kind(
+        name="contributions",
+        family="circles",
+        description="what attention and MLP outputs add to the sum's circles (`capture.position_modules`)",
+        shows=_ONE_RUN,
+        inputs={"contributions": of_run("contributions.parquet")},
+        run_checks=(check_modules_captured,),
+    ),
+    Kind(
+        name="carries",
+        family="carries",
+        description="accuracy of written answers by the number of carries in the sum",
+        shows=_RUNS,
+        inputs={"answers": of_run("answers.parquet")},
+        facts=("names",),
+        run_checks=(check_asked, check_sums),
     ),
     _spectrum(
         name="spectra-comparison",

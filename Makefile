@@ -1,52 +1,77 @@
 # make                       set up, then every figure and table of the default configuration
 # make CONFIG=config/x.yaml  the same for another configuration
 # make why                   what would rerun, and why;  make verify  the results against their manifests
-# make test, make lint       the checks;  make clean-results  forget every result
+# make report                one HTML page, and a zip, of the results that are there
+# make test                  the checks after an edit, in minutes;  make test-system  kills, Slurm, S3, hubs;  make lint
+# make cluster               what Slurm and S3 need;  make PROFILE=profiles/slurm  has it, and uses that profile
+# make clean-results         forget every result
 CONFIG ?= config/config.yaml
 CORES ?= all
-PYTHON ?= python3.11
+# Without PYTHON the newest one on the path that fits.
+PYTHON ?=
 VENV ?= .venv
+PROFILE ?=
+WORKERS ?= logical
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.set-up
+RUN := $(VENV)/.set-up
+CLUSTER := $(VENV)/.set-up-cluster
+TEST := $(VENV)/.set-up-test
 # Targets stand before `--configfile`, which would take them for files of its own.
-SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) --configfile $(CONFIG)
+SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) $(if $(PROFILE),--workflow-profile $(PROFILE)) \
+    --configfile $(CONFIG)
+SET_UP = VENV="$(VENV)" PYTHON="$(PYTHON)" sh workflow/set-up.sh
 
-.PHONY: all setup results report test lint format docs clean-results verify why bench-ablation bench-training
+.PHONY: all setup cluster setup-test results report test test-system lint format docs clean-results verify why \
+    bench-ablation bench-training
 
 all: results
 
-setup: $(STAMP) $(CONFIG)
+setup: $(RUN) $(CONFIG) $(if $(PROFILE),$(CLUSTER))
+
+cluster: $(CLUSTER)
+
+setup-test: setup $(TEST)
 
 # A configuration is never made; where it is missing, say so before anything is set up.
 $(CONFIG):
 	@echo "There is no configuration $(CONFIG): give the path of a YAML file, as in make CONFIG=config/minilm.yaml" >&2
 	@exit 1
 
-# torch first and pinned: on a machine without a GPU build in reach this takes the CPU build.
-$(STAMP): requirements.lock
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+# Each stamp stands for one section of the lock.
+$(RUN): requirements.lock workflow/set-up.sh
+	$(SET_UP) run
+	touch $@
+
+$(CLUSTER): $(RUN)
+	$(SET_UP) cluster
+	touch $@
+
+$(TEST): $(CLUSTER)
+	$(SET_UP) test
 	touch $@
 
 results: setup
 	$(SNAKEMAKE)
 
 report: setup
-	$(SNAKEMAKE) --report report.html
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.report results \
+	    --configfile $(CONFIG) --output report.html
 
-test: setup
-	$(BIN)/python -m pytest
-	$(MAKE) lint
+# What an edit of the package, the rules or the plots can break; `test-system` has the rest (tests/conftest.py).
+test: setup-test lint
+	$(BIN)/python -m pytest -m "not system" -n $(WORKERS) --maxprocesses 8 --dist loadfile $(PYTEST)
 
-lint: setup
+test-system: setup-test
+	$(BIN)/python -m pytest -m system $(PYTEST)
+
+lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 
-format: setup
+format: setup-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
@@ -65,14 +90,14 @@ verify: setup
 
 # The ablation engine against plain hooks, TransformerLens and nnsight, which have an environment of
 # their own; no timing decides pass or fail.
-bench-ablation: setup
-	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+bench-ablation: setup-test
+	VENV=.venv-peers PYTHON="$(PYTHON)" sh workflow/set-up.sh
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
 	$(BIN)/python bench/bench_ablation.py --peers-python .venv-peers/bin/python --output bench/ablation.json
 
 # Our training loop against Hugging Face Trainer; needs results/models/mini for the time to 99 %.
-bench-training: setup
+bench-training: setup-test
 	PYTHONPATH=workflow/scripts $(BIN)/python bench/bench_training.py --output bench/training.json
 
 clean-results:

@@ -22,6 +22,15 @@ from fourier_addition.ablation.torch_filters import TorchFilters
 from fourier_addition.errors import UserError
 from fourier_addition.filters import Filter
 from fourier_addition.fourier import fourier_basis
+from fourier_addition.interventions import (
+    number_angles,
+    planes_of,
+    random_angles,
+    random_planes,
+    replace,
+    scale,
+    turn,
+)
 from fourier_addition.models import FAMILIES, Encoded, first_tensor
 from fourier_addition.models.prefixes import beginnings, cut_points, prefix_nodes
 from tiny import number_ids, tiny_model
@@ -29,6 +38,7 @@ from tiny import number_ids, tiny_model
 LARGEST = 20
 TAU = 4
 LAYERS = 3
+EXAMPLES = 12
 CAUSAL = [name for name, family in FAMILIES.items() if not family.masked]
 
 
@@ -45,6 +55,25 @@ def examples(view):
     return view.encode(prompts), np.arange(len(prompts)) % (LARGEST + 1)
 
 
+def intervened(bank, n_layers):
+    """Every intervention, at module outputs and in the residual stream, at one layer and at several."""
+    low, high = (planes_of(bank.unembedding, bank.basis, k) for k in ([1, 2, 3], [4, 7]))
+    source = np.roll(np.arange(EXAMPLES), 5)
+    random = random_planes(low, np.random.default_rng(1))
+    turned, stream = turn(low, number_angles(low, 3)), turn(random, number_angles(low, 3))
+    swapped = replace(high, source, angles=random_angles(high, np.random.default_rng(2)))
+    return [
+        Condition("turn-mlp", "turn", "x", "mlp", (0, 1), filter=turned),
+        Condition("turn-residual", "turn", "x", "residual", (1,), filter=turned),
+        Condition("turn-random", "turn", "x", "residual", (1,), filter=stream),
+        Condition("remove-residual", "x", "x", "residual", (0, 2), filter=bank.removing([2, 3])),
+        Condition("scale-both", "x", "x", "both", (1,), filter=scale(low, 2.5)),
+        Condition("replace-attention", "x", "x", "attention", (0, 2), filter=replace(low, source)),
+        Condition("replace-residual", "x", "x", "residual", (1, n_layers - 1), filter=replace(low, source)),
+        Condition("replace-both", "x", "x", "both", (1,), filter=swapped),
+    ]
+
+
 def many_conditions(bank, n_layers=LAYERS):
     rows = table1_conditions(bank, n_layers, TAU)
     partial = table1_conditions(bank, n_layers, TAU, layers=[0, 2])[1:3]
@@ -54,6 +83,7 @@ def many_conditions(bank, n_layers=LAYERS):
         *control_conditions(rows[1:2], bank, 1, seed=0, kind="components"),
         *layer_sweep(bank, n_layers, ["low"], TAU, layers=[1, 2]),
         *keep_only_conditions(bank, n_layers, [LARGEST]),
+        *intervened(bank, n_layers),
         *(Condition(f"{c.name}-0-2", "x", c.band, c.modules, c.layers, filter=c.filter) for c in partial),
     ]
 
@@ -127,7 +157,10 @@ class TestEngine:
         for batch_size, rows in ((1, 1), (3, 30)):
             parts = loss_of(view, ids, encoded, answers, conditions, batch_size=batch_size, rows=rows)
             assert_same(parts, whole)
-        turned = loss_of(view, ids, encoded[::-1], answers[::-1].copy(), conditions[::-1])
+        # Sources are numbers of examples, which another order of the examples would make others.
+        filtering = [c for c in conditions if getattr(c.filter, "source", None) is None]
+        whole = whole.sel(condition=[c.name for c in filtering])
+        turned = loss_of(view, ids, encoded[::-1], answers[::-1].copy(), filtering[::-1])
         assert_same(turned.isel(condition=slice(None, None, -1), example=slice(None, None, -1)), whole)
 
     def test_prompts_of_one_token(self):
@@ -360,10 +393,10 @@ class TestConditions:
         assert rows[1].components == tuple(range(1, 10)) and rows[4].components == tuple(range(10, 51))
         assert [c.rank for c in rows] == [0, 18, 18, 18, 81, 81, 81]
         assert rows[1].filter is rows[2].filter is rows[3].filter
-        assert rows[1].filters_at(2) == (rows[1].filter, rows[1].filter)
-        assert rows[2].filters_at(2) == (rows[2].filter, None)
-        assert rows[3].filters_at(2) == (None, rows[3].filter)
-        assert table1_conditions(self.bank, 4, 10, layers=[1])[3].filters_at(2) == (None, None)
+        assert rows[1].filters_at(2) == (rows[1].filter, rows[1].filter, None)
+        assert rows[2].filters_at(2) == (rows[2].filter, None, None)
+        assert rows[3].filters_at(2) == (None, rows[3].filter, None)
+        assert table1_conditions(self.bank, 4, 10, layers=[1])[3].filters_at(2) == (None, None, None)
 
     def test_tau_and_layers_beyond_the_model_are_refused(self):
         with pytest.raises(UserError, match="tau = 51"):
@@ -474,7 +507,9 @@ class TestPlan:
         for parallel in (False, True):
             (plan,) = plans(rows, 3, parallel, 100)
             for split in plan.splits:
-                for output in split.parts:
+                outputs = split.parts[: 2 if parallel else 1]
+                assert not any(split.parts[len(outputs) :])
+                for output in outputs:
                     assert len(output) == len({filter for filter, _, _ in output}) == 2
 
 

@@ -703,6 +703,7 @@ def test_runs_and_tables_name_what_there_is():
 
 
 @pytest.mark.workflow
+@pytest.mark.system
 def test_the_workflow_plans_then_sends_then_rests(upstream, proxy, replies, tmp_path):
     folder = copy_of_the_tree(tmp_path)
     study = config(proxy.url, model=upstream.model, concurrency=3, budget=5.0)

@@ -45,8 +45,12 @@ def test_every_file_that_is_named_exists(file):
 
 PLUMBING = ("errors.py", "files", "models", "modules.py", "pipeline")
 """What every flow shares: files written whole, the view of a model, two names, and what knows Snakemake."""
-ASIDE = ("ablation/engine/", "training/launch.py", "training/parallel.py")
-"""What a reader may leave closed: faster ways of `ablation/plain.py`, and training in several processes."""
+ASIDE = (
+    *("ablation/engine/", "training/launch.py", "training/parallel.py"),
+    *("interventions.py", "ablation/sources.py"),
+)
+"""What a reader may leave closed: faster ways of `ablation/plain.py`, training in several processes, and
+interventions that table 1 does not have."""
 LOOK = ("theme.py", "frame.py", "columns.py", "labels.py", "marks.py", "facts.py", "panels.py")
 """What every figure shares."""
 FLOWS = {

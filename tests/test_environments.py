@@ -4,7 +4,9 @@ import ast
 import re
 import shutil
 import sys
+import tomllib
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import yaml
 from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, reachable
 from fourier_addition.pipeline.figures import FAMILIES
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE_OF = {"sklearn": "scikit-learn", "yaml": "pyyaml", "matplotlib": "matplotlib"}
@@ -30,6 +34,7 @@ NEEDED_BY_CALL = {
 """Packages that a call needs and no import names."""
 OF_EVERY_JOB = ("job.py", "device.py", "parquet.py")
 """Modules that every job imports; they import torch, Snakemake and pyarrow inside functions alone."""
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 OPTIONAL = {"snakemake"}
 """Only for running a script by hand, where the workflow's own environment is at work."""
 
@@ -52,17 +57,27 @@ def requirements(environment: str) -> dict[str, Requirement]:
     found = {}
     for entry in yaml.safe_load((ROOT / "envs" / environment).read_text())["dependencies"]:
         for line in entry["pip"] if isinstance(entry, dict) else [entry]:
-            requirement = Requirement(re.sub(r" =(?=\d)", " ==", line).replace("==3.11", "==3.11.*"))
+            requirement = Requirement(re.sub(r" =(?=\d)", " ==", line))
             found[ALIASES.get(requirement.name, requirement.name).lower()] = requirement
     return found
 
 
+def sections() -> dict[str, dict[str, str]]:
+    """Sections of the lock, as workflow/set-up.sh takes them: section -> package -> version."""
+    found: dict[str, dict[str, str]] = {}
+    for line in (ROOT / "requirements.lock").read_text().lower().splitlines():
+        if heading := re.match(r"# \[(\w+)\]", line):
+            found[heading[1]] = {}
+        elif "==" in line:
+            name, version = line.split(";")[0].split("==")
+            assert not any(name in section for section in found.values()), f"{name} is locked twice"
+            [*found.values()][-1][name] = version.strip()
+    return found
+
+
 def locked() -> dict[str, str]:
-    """Version of every package of the lock, and of torch, which is installed before it."""
-    lines = (ROOT / "requirements.lock").read_text().lower().splitlines()
-    versions = dict(line.split("==") for line in lines if "==" in line)
-    (versions["torch"],) = set(re.findall(r"torch==(\S+)", (ROOT / "Makefile").read_text()))
-    return versions
+    """Version of every package of the lock."""
+    return {name: version for section in sections().values() for name, version in section.items()}
 
 
 @cache
@@ -126,9 +141,9 @@ def test_environments_admit_the_locked_versions(environment):
         if name not in ("python", "pip"):
             assert requirement.specifier, f"{name} has no range"
             assert requirement.specifier.contains(versions[name]), (name, versions[name])
-    (python,) = re.findall(r'requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text())
-    assert Requirement(f"python{python}").specifier.contains("3.11")
-    assert requirements(environment)["python"].specifier.contains("3.11.9")
+    for version in PYTHONS:
+        assert requirements(environment)["python"].specifier.contains(f"{version}.9")
+    assert not requirements(environment)["python"].specifier.contains("3.10.9")
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -191,3 +206,73 @@ def test_edits_of_the_science_fetch_no_model_again(tmp_path):
     with (again / "fourier_addition/sources/wheel.py").open("a") as file:
         file.write("\nEDITED = 1\n")
     assert code_digest("fetch_model.py", again) != before
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+SECTIONS = {
+    "run": [*PROJECT["dependencies"], *EXTRAS["workflow"]],
+    "cluster": EXTRAS["cluster"],
+    "test": EXTRAS["dev"],
+}
+"""Section of the lock -> what pyproject.toml asks for."""
+
+
+def needed(wanted: list[str]) -> set[str]:
+    """Installed packages that requirements lead to, on this Python and machine, themselves included."""
+    found: set[str] = set()
+    waiting = [Requirement(line) for line in wanted]
+    while waiting:
+        asked = waiting.pop()
+        name = canonicalize_name(asked.name)
+        extras = [*asked.extras, ""]
+        if name in found and extras == [""]:
+            continue
+        found.add(name)
+        for line in metadata.requires(asked.name) or []:
+            further = Requirement(line)
+            if further.marker is None or any(further.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.append(further)
+    return found
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_of_the_lock_holds_what_its_part_of_the_project_asks_for(section):
+    held = {canonicalize_name(name): version for name, version in sections()[section].items()}
+    for line in SECTIONS[section]:
+        asked = Requirement(line)
+        assert asked.specifier.contains(held[canonicalize_name(asked.name)]), line
+
+
+def test_every_section_has_what_its_packages_need_and_nothing_else():
+    wanted: list[str] = []
+    before: set[str] = set()
+    # A build of torch brings its own libraries, which torch pins itself.
+    brought = {"setuptools", "triton"}
+    for section, asked in SECTIONS.items():
+        held = {canonicalize_name(name) for name in sections()[section]}
+        wanted += asked
+        reached = {name for name in needed(wanted) if not name.startswith(("nvidia-", "cuda-"))}
+        assert held - brought == reached - before - brought, section
+        before = reached
+
+
+def test_make_installs_nothing_of_tests_clusters_and_storage():
+    held = sections()["run"]
+    for name in ("flask", "moto", "openai", "hypothesis", "boto3", "pytest", "ruff", "mypy"):
+        assert name not in held and name in locked()
+
+
+def test_every_place_names_the_same_pythons():
+    fits = SpecifierSet(PROJECT["requires-python"])
+    assert [minor for minor in range(30) if fits.contains(f"3.{minor}")] == [11, 12, 13, 14]
+    script = (ROOT / "workflow/set-up.sh").read_text()
+    assert "(3, 11) <= sys.version_info[:2] <= (3, 14)" in script
+    assert all(f"python{version}" in script for version in PYTHONS)
+    for page in ("README.md",):
+        assert "Python 3.11 to 3.14" in (ROOT / page).read_text()
+
+
+def test_the_benchmarks_have_the_torch_of_the_lock():
+    named = set(re.findall(r"torch==(\S+)", (ROOT / "Makefile").read_text()))
+    assert named == {locked()["torch"]}

@@ -52,6 +52,7 @@ def undisturbed(hub, tmp_path_factory):
     return folder, faults.durations([*SNAKEMAKE, *faults.TARGETS, "--cores", "2"], folder, environment)
 
 
+@pytest.mark.system
 def test_kills_at_random_moments_change_nothing(hub, undisturbed, tmp_path):
     reference, seconds = undisturbed
     folder = faults.study_to_hurt(tmp_path / "study", hub.revisions[faults.REPOSITORY])
@@ -89,6 +90,7 @@ def study(undisturbed, tmp_path):
     return folder
 
 
+@pytest.mark.system
 def test_a_full_disk(study, undisturbed):
     made = {
         "train": "results/runs/mini.scratch.seed0",
@@ -135,6 +137,7 @@ def test_a_full_disk(study, undisturbed):
     assert faults.unfinished(study) == []
 
 
+@pytest.mark.system
 def test_a_read_only_folder(study):
     faults.in_own_mounts(
         """
@@ -159,6 +162,7 @@ def test_a_read_only_folder(study):
     assert (study / "results/figures/figure-4.csv").exists()
 
 
+@pytest.mark.system
 def test_damaged_results_become_no_figure(study, undisturbed, hub, tmp_path):
     faults.halve(study / CHUNK)
     faults.flip(study / f"{TUNED}/checkpoint/model.safetensors")
@@ -219,6 +223,7 @@ def models(undisturbed, tmp_path):
     return folder
 
 
+@pytest.mark.system
 def test_damaged_models_from_outside(models):
     targets = [f"results/models/{name}.json" for name in ("cut", "garbled", "other")]
     said = faults.sentences(snakemake(models, "--cores", "2", *targets, expect=1))
@@ -233,6 +238,7 @@ def test_damaged_models_from_outside(models):
     assert not list((models / "results/models").glob("*"))
 
 
+@pytest.mark.system
 def test_beside_another_workflow_nothing_is_looked_at(study):
     """Its files come and go: what they say about what is to be made is out of date at once."""
     command = [*SNAKEMAKE, "--cores", "1", "--forcerun", "figure_waves"]
@@ -251,6 +257,7 @@ def test_beside_another_workflow_nothing_is_looked_at(study):
     assert "Building DAG" in dry.stdout + dry.stderr
 
 
+@pytest.mark.system
 def test_two_workflows_in_one_folder(study, undisturbed):
     command = [*SNAKEMAKE, "--cores", "1", "--forcerun", "figure_waves", "figure_errors", "figure_spectrum"]
     both = [

@@ -1,11 +1,9 @@
-"""Fourier bases, spectra and outliers, with the traps of the printed definitions."""
+"""Fourier bases and spectra, with the traps of the printed definitions."""
 
 import numpy as np
 import pytest
-from fourier_addition.analysis.outliers import null_test, prominence
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import (
-    embedding_spectrum,
     fourier_basis,
     high_components,
     low_components,
@@ -91,57 +89,3 @@ def test_bad_bases_and_components_are_refused():
         fourier_basis(3)
     with pytest.raises(UserError, match="component 51 does not exist"):
         fourier_basis(101).rows_of([51])
-
-
-def planted_embedding(amplitude: float) -> np.ndarray:
-    generator = np.random.default_rng(5)
-    numbers = np.arange(101)
-    plane = amplitude * np.stack([np.cos(2 * np.pi * numbers / 10), np.sin(2 * np.pi * numbers / 10)])
-    return generator.standard_normal((101, 32)) + plane.T @ generator.standard_normal((2, 32))
-
-
-def null_of(rows: np.ndarray):
-    basis = fourier_basis(101)
-    return null_test(
-        embedding_spectrum(rows, basis),
-        lambda order: embedding_spectrum(rows[order], basis),
-        101,
-        draws=200,
-        level=0.95,
-        window=5,
-        seed=0,
-    )
-
-
-def test_a_planted_period_is_the_only_outlier():
-    found = null_of(planted_embedding(0.5))
-    assert np.flatnonzero(found.outlier).tolist() == [9]
-    assert found.p_value[9] == pytest.approx(1 / 201)
-
-
-def test_noise_has_no_outliers():
-    # At level 0.95 one spectrum in twenty may have one; three in ten would mean a broken null.
-    basis = fourier_basis(101)
-    generator = np.random.default_rng(1)
-    false = 0
-    for _ in range(10):
-        rows = generator.standard_normal((101, 16))
-        found = null_test(
-            embedding_spectrum(rows, basis),
-            lambda order, rows=rows: embedding_spectrum(rows[order], basis),
-            101,
-            draws=60,
-            level=0.95,
-            window=5,
-            seed=0,
-        )
-        false += found.outlier.any()
-    assert false <= 3
-
-
-def test_prominence_ignores_a_broad_slope():
-    slope = 100 / np.arange(10, 60)
-    slope[20] *= 2
-    found = prominence(slope, window=5)
-    # The first components have neighbours on one side only, where a slope does show.
-    assert found.argmax() == 20 and found[20] > 1.8 and np.delete(found, 20)[5:].max() < 1.1

@@ -71,6 +71,7 @@ def test_the_shipped_configuration_pins_one_hub_commit(shipped):
     assert source["hub"] == REPOSITORY and re.fullmatch(r"[0-9a-f]{40}", source["revision"])
 
 
+@pytest.mark.system
 def test_weights_come_from_the_pinned_commit_of_the_hub_once(study, shipped):
     folder, repository, asked = study
     manifest = read_manifest(folder / "results/models/gpt2.json")
@@ -89,6 +90,7 @@ def test_weights_come_from_the_pinned_commit_of_the_hub_once(study, shipped):
     assert trained["provenance"]["weights_sha256"] != facts["weights_sha256"]
 
 
+@pytest.mark.system
 def test_figures_and_tables_come_out(study):
     folder, _, _ = study
     for target in TARGETS:
@@ -102,6 +104,7 @@ def test_figures_and_tables_come_out(study):
     assert ("gpt2.finetuned", "test") in accuracy.index
 
 
+@pytest.mark.system
 def test_the_prompted_runs_checkpoint_is_the_model_without_a_copy(study):
     folder, _, _ = study
     run = folder / "results/runs/gpt2.4shot.seed0"
@@ -115,6 +118,7 @@ def test_the_prompted_runs_checkpoint_is_the_model_without_a_copy(study):
     assert checked > 4 and problems == []
 
 
+@pytest.mark.system
 def test_every_prompt_of_the_prompted_run_begins_with_the_solved_examples(study):
     folder, _, _ = study
     run = folder / "results/runs/gpt2.4shot.seed0"

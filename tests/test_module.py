@@ -70,6 +70,7 @@ def outer(tmp_path_factory):
     return folder, used, profile, output
 
 
+@pytest.mark.system
 def test_the_figure_lies_in_the_outer_workflows_folder(outer):
     folder, used, _, output = outer
     for suffix in ("csv", "png", "pdf"):
@@ -81,6 +82,7 @@ def test_the_figure_lies_in_the_outer_workflows_folder(outer):
     assert "rule fourier_figure_embedding:" in output
 
 
+@pytest.mark.system
 def test_a_prefix_moves_results_and_logs_and_changes_no_number(outer):
     folder = outer[0]
     plain, moved = folder / "results/figures/spectrum.csv", folder / "study/results/figures/spectrum.csv"
@@ -89,6 +91,7 @@ def test_a_prefix_moves_results_and_logs_and_changes_no_number(outer):
     assert (folder / "study/results/embeddings/mine/number-rows.json").is_file()
 
 
+@pytest.mark.system
 def test_nothing_reruns_but_what_an_edit_reaches(outer):
     folder, used, profile, _ = outer
     assert planned(folder, *profile) == set()
@@ -103,6 +106,7 @@ def test_nothing_reruns_but_what_an_edit_reaches(outer):
         plot.write_text(before)
 
 
+@pytest.mark.system
 def test_the_report_has_the_modules_captions(outer):
     pytest.importorskip("pygments")
     folder, _, profile, _ = outer
@@ -110,6 +114,7 @@ def test_the_report_has_the_modules_captions(outer):
     assert "my own model" in (folder / "report.html").read_text()
 
 
+@pytest.mark.system
 def test_a_bad_configuration_of_the_module_is_one_sentence(outer, tmp_path):
     folder = outer[0]
     (tmp_path / "Snakefile").write_text((folder / "Snakefile").read_text())

@@ -16,7 +16,7 @@ from hub_server import HubServer
 from study import ROOT, copy_of_the_tree, snakemake
 from tiny import tiny_model
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.system]
 
 FAMILIES = {"gpt2-xl": "gpt2", "roberta-base": "roberta", "phi-2": "phi", "gpt-j-6b": "gptj"}
 FIGURES = {"figure-9": "phi-2.4shot", "figure-16": "gpt2-xl.multiplication", "figure-19": "gpt-j-6b.4shot"}

@@ -121,6 +121,7 @@ def full(directory, examples, tmp_path_factory):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.system
 def test_half_precision_changes_no_conclusion(directory, examples, full, tmp_path, dtype):
     half = study(directory, examples, tmp_path, dtype=dtype)
     assert half["dtype"] == DTYPES[dtype] and full["dtype"] == torch.float32
@@ -139,6 +140,7 @@ def test_half_precision_changes_no_conclusion(directory, examples, full, tmp_pat
     assert loss["full"].iloc[-1] > 2 * loss["full"].iloc[0]
 
 
+@pytest.mark.system
 def test_a_spread_model_gives_the_same_values(directory, examples, full):
     view = load_model(directory, device_map="auto")
     assert view.devices == {"cpu"} and not view.model.training

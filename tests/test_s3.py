@@ -9,7 +9,7 @@ from study import copy_of_the_tree, snakemake
 
 pytest.importorskip("moto")
 boto3 = pytest.importorskip("boto3")
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.system]
 
 FIGURE = "results/figures/figure-3.csv"
 STORAGE = ("--default-storage-provider", "s3", "--default-storage-prefix", "s3://study/first")

@@ -105,6 +105,7 @@ def test_a_shard_too_few_or_twice_is_named(outcomes):
 
 
 @pytest.mark.workflow
+@pytest.mark.system
 def test_three_jobs_give_the_tables_of_one(tmp_path):
     folder = copy_of_the_tree(tmp_path, "micro")
     replace(folder / "config/config.yaml", "  draws: 3\n", "  draws: 3\n  batch_size: 2\n")

@@ -23,10 +23,15 @@ TARGETS = [f"results/{path}.csv" for path in ("figures/figure-21", "tables/table
 MISSING = [name for name in PROGRAMS if shutil.which(name, path="/usr/bin:/usr/sbin:/bin:/sbin") is None]
 
 pytestmark = pytest.mark.workflow
-needs_slurm = pytest.mark.skipif(
+skip_without_slurm = pytest.mark.skipif(
     bool(MISSING),
     reason=f"no Slurm here ({', '.join(MISSING)} not installed): the cluster profile was not run",
 )
+
+
+def needs_slurm(test):
+    """A test of the system tier, on a machine that has Slurm."""
+    return pytest.mark.system(skip_without_slurm(test))
 
 
 class Cluster:

@@ -218,6 +218,7 @@ def test_bfloat16_trains_almost_as_float32(examples):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.system
 def test_compiled_steps_are_the_same_steps(examples):
     tokenizer = numeral_tokenizer(NUMBERS)
     view = wrap(miniature({**SHAPE, "layers": 1}, tokenizer, 0), tokenizer)

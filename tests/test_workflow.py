@@ -29,6 +29,7 @@ def study(tmp_path_factory):
     return folder
 
 
+@pytest.mark.system
 def test_every_figure_and_table_is_there(study):
     config = yaml.safe_load((ROOT / "tests/configs/tiny.yaml").read_text())
     for name in config["figures"]:
@@ -43,6 +44,7 @@ def test_every_figure_and_table_is_there(study):
         }
 
 
+@pytest.mark.system
 def test_claims_say_what_the_other_results_say(study):
     claims = pd.read_csv(study / "results/tables/claims.csv").set_index("claim")
     tested = claims[claims["verdict"] != "not tested"]
@@ -65,6 +67,7 @@ def test_claims_say_what_the_other_results_say(study):
     assert len(cells) == 2 + len(claims)
 
 
+@pytest.mark.system
 def test_captures_are_sharded_and_labelled(study):
     folder = study / "results/runs/mini.finetuned.seed0/activations/test"
     stores = sorted(folder.glob("*.zarr"))
@@ -75,6 +78,7 @@ def test_captures_are_sharded_and_labelled(study):
     assert capture.sizes["state"] == capture.sizes["layer"] + 1
 
 
+@pytest.mark.system
 def test_provenance_names_what_a_result_depends_on(study):
     manifest = read_manifest(study / "results/runs/mini.finetuned.seed0/activations/test/0.json")
     facts = manifest["provenance"]
@@ -84,6 +88,7 @@ def test_provenance_names_what_a_result_depends_on(study):
     assert re.fullmatch(r"[0-9a-f]{16}", facts["params"]["code"])
 
 
+@pytest.mark.system
 def test_ablations_cover_table_controls_and_sweeps(study):
     summary = pd.read_parquet(study / "results/runs/mini.finetuned.seed0/ablation/all/summary.parquet")
     counts = summary["kind"].value_counts()
@@ -98,17 +103,20 @@ def test_ablations_cover_table_controls_and_sweeps(study):
     assert ranges == ["large", "small"]
 
 
+@pytest.mark.system
 def test_nothing_is_left_to_do(study):
     started = time.monotonic()
     assert planned(study) == set()
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.system
 def test_every_manifest_holds(study):
     checked, problems = verify(study / "results")
     assert checked > 10 and problems == []
 
 
+@pytest.mark.system
 def test_a_missing_chunk_is_noticed(study, tmp_path):
     store = study / "results/runs/mini.scratch.seed0/number-rows.zarr"
     chunk = next(path for path in store.rglob("*") if path.is_file() and path.parent.name == "c")
@@ -120,6 +128,7 @@ def test_a_missing_chunk_is_noticed(study, tmp_path):
         shutil.move(moved, chunk)
 
 
+@pytest.mark.system
 def test_a_failing_job_says_one_sentence(study, tmp_path):
     folder = copy_of_the_tree(tmp_path)
     replace(
@@ -135,6 +144,7 @@ def test_a_failing_job_says_one_sentence(study, tmp_path):
     assert not (folder / "results/models/mini").exists()
 
 
+@pytest.mark.system
 def test_a_local_model_goes_through_the_shipped_configuration(tmp_path):
     """What the README tells a stranger to do with a Hugging Face directory of their own."""
     folder = copy_of_the_tree(tmp_path)
@@ -182,6 +192,7 @@ def test_dry_runs_build_the_dag_without_torch(tmp_path, config):
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.system
 def test_scripts_also_run_alone(study):
     """`python workflow/scripts/x.py` makes its default outputs, through the mock Snakemake object."""
     table = study / "results/tables/table-1.csv"
@@ -198,12 +209,14 @@ def test_scripts_also_run_alone(study):
     assert table.read_text() == before
 
 
+@pytest.mark.system
 def test_the_report_builds(study):
     pytest.importorskip("pygments")
     snakemake(study, "--report", "report.html")
     assert (study / "report.html").stat().st_size > 100_000
 
 
+@pytest.mark.system
 def test_same_configuration_same_data(study, tmp_path):
     folder = copy_of_the_tree(tmp_path)
     targets = [f"results/figures/{name}.csv" for name in ("figure-3", "figure-11", "ablation-tau")]

@@ -42,6 +42,7 @@ from fourier_addition.pipeline.code_digest import code_digest
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.figures import views
 from fourier_addition.pipeline.own_files import own_files
+from fourier_addition.sources import is_gguf
 from fourier_addition.pipeline.snakemake_private import (
     configuration_files,
     configuration_is_given,
@@ -92,7 +93,10 @@ PRETRAINED_MODELS = [
     for name, entry in config["models"].items()
     if "pretrain" in entry["sources"][0]
 ]
-FETCHED_MODELS = [name for name in config["models"] if name not in PRETRAINED_MODELS]
+GGUF_MODELS = [name for name, entry in config["models"].items() if is_gguf(entry)]
+FETCHED_MODELS = [
+    name for name in config["models"] if name not in (*PRETRAINED_MODELS, *GGUF_MODELS)
+]
 CLAIMS = [name for name, table in config["tables"].items() if table["kind"] == "claims"]
 CAPTURE_SPLIT = config["capture"]["split"]
 

@@ -194,6 +194,19 @@ def keep_only(components: Sequence[int] | np.ndarray, basis: FourierBasis) -> np
     return removed
 
 
+def row_space(rows: np.ndarray, tolerance: float | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The singular values of a matrix above rounding, and their vectors: rows = left diag(values) directions.
+
+    rows: (row, d_model). tolerance: see `removal_basis`. Returns left (row, rank), values (rank,) from
+    large to small, and directions (rank, d_model).
+    """
+    left, values, directions = np.linalg.svd(rows, full_matrices=False)
+    if tolerance is None:
+        tolerance = max(rows.shape) * np.finfo(np.float64).eps
+    rank = int(np.count_nonzero(values > tolerance * values[0]))
+    return left[:, :rank], values[:rank], directions[:rank]
+
+
 def removal_basis(
     unembedding: np.ndarray,
     basis: FourierBasis,
@@ -219,10 +232,8 @@ def removal_basis(
     # The directions that B F W_U reads; those of singular value zero are read by no row.
     rows_of_numbers = np.asarray(unembedding, np.float64)[: basis.points]
     rows = basis.matrix[basis.rows_of(components)] @ rows_of_numbers
-    _, values, directions = np.linalg.svd(rows, full_matrices=False)
-    if tolerance is None:
-        tolerance = max(rows.shape) * np.finfo(np.float64).eps
-    rank = int(np.count_nonzero(values > tolerance * values[0]))
+    _, values, directions = row_space(rows, tolerance)
+    rank = len(values)
 
     width = rows.shape[1]
     if rank >= width:
@@ -230,7 +241,7 @@ def removal_basis(
             f"Removing {len(components)} Fourier components would leave no dimension of a residual "
             f"stream of {width}: it takes a width above {rank}."
         )
-    return directions[:rank].T
+    return directions.T
 
 
 def random_subspace(width: int, rank: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""What is filtered where: the rows of table 1 of the paper, and their controls.
+"""What is changed where: the rows of table 1 of the paper, and their controls.
 
-A condition names a filter and the modules and layers at whose outputs it is applied. Conditions that
-remove the same components share one `Filter` object, which the engine relies on to share work.
+A condition names a filter or another intervention and the places where it is applied: outputs of modules at
+some layers, or the residual stream after some blocks. Conditions that remove the same components share one
+`Filter` object, which the engine relies on to share work.
 """
 
 from __future__ import annotations
@@ -14,11 +15,18 @@ import numpy as np
 from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.errors import UserError
 from fourier_addition.filters import Band, Filter, band_label, components_of, random_components
-from fourier_addition.modules import FILTERED, MODULES
+from fourier_addition.interventions import Intervention
+from fourier_addition.modules import CHANGED, MODULES, RESIDUAL
 
 TABLE_ROWS = tuple((module, band) for band in ("low", "high") for module in ("both", *MODULES))
 """Table 1 of the paper below its first row: (module, removed band), in the paper's order."""
 CONTROLS = ("subspace", "components")
+
+
+Applied = Filter | Intervention
+"""What a condition applies: a filter, which is held as a projector, or another intervention."""
+Place = tuple[str, int]
+"""A module's name or `residual`, and the layer, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +34,12 @@ class Condition:
     """One way of running the model.
 
     name: unique among the conditions that are run together.
-    kind: `table`, `subspace`, `components` (the two controls), `tau`, `period`, `keep` or `layer`.
-    band: what is removed, in words. modules: `none`, `attention`, `mlp` or `both`.
-    layers: blocks, counted from 0, at which the filter is applied.
-    components: what is removed; empty for random subspaces. filter: the projector, None for none.
+    kind: `table`, `subspace`, `components` (the two controls), `tau`, `period`, `keep`, `layer`; or one of
+    `steering.ARMS` or `exchange.ARMS`.
+    band: what is changed, in words. modules: `none`, `attention`, `mlp`, `both` or `residual`.
+    layers: blocks, counted from 0, at which the filter or intervention is applied.
+    components: what is changed; empty for random subspaces. filter: the filter or another intervention,
+    None for none.
     draw: number of the control's draw, -1 for what is no control.
     control_of: name of the condition that a control belongs to.
     value: where on a sweep's axis it lies (tau, period in numbers, component or layer); NaN otherwise.
@@ -41,24 +51,30 @@ class Condition:
     modules: str
     layers: tuple[int, ...]
     components: tuple[int, ...] = ()
-    filter: Filter | None = None
+    filter: Applied | None = None
     draw: int = -1
     control_of: str = ""
     value: float = float("nan")
 
     @property
     def rank(self) -> int:
-        """Dimensions that the filter removes."""
+        """Dimensions that the filter removes, or that the intervention may change."""
         return 0 if self.filter is None else self.filter.rank
 
-    def filters_at(self, layer: int) -> tuple[Filter | None, Filter | None]:
-        """What is applied to the attention's and the MLP's output at a layer."""
+    def filters_at(self, layer: int) -> tuple[Applied | None, Applied | None, Applied | None]:
+        """What is applied at a layer to the attention's output, the MLP's, and the stream after the block."""
         if self.filter is None or layer not in self.layers:
-            return None, None
+            return None, None, None
         return (
             self.filter if self.modules in ("attention", "both") else None,
             self.filter if self.modules in ("mlp", "both") else None,
+            self.filter if self.modules == RESIDUAL else None,
         )
+
+    def places(self) -> list[Place]:
+        """Every place where something is applied."""
+        modules = {"both": MODULES}.get(self.modules, (self.modules,))
+        return [] if self.filter is None else [(module, n) for n in self.layers for module in modules]
 
 
 def chosen_layers(n_layers: int, layers: Sequence[int] | None) -> tuple[int, ...]:
@@ -73,8 +89,8 @@ def chosen_layers(n_layers: int, layers: Sequence[int] | None) -> tuple[int, ...
 
 
 def _modules(modules: str) -> str:
-    if modules not in FILTERED:
-        raise UserError(f"Module '{modules}' is not known; it is one of {', '.join(FILTERED)}.")
+    if modules not in CHANGED:
+        raise UserError(f"Module '{modules}' is not known; it is one of {', '.join(CHANGED)}.")
     return modules
 
 

@@ -12,6 +12,12 @@ from fourier_addition.ablation.conditions import Condition, check_conditions, la
 from fourier_addition.ablation.engine.engine import Engine
 from fourier_addition.ablation.plain import POSITIONS, plain_hidden
 from fourier_addition.ablation.predict import PREDICTIONS, AnswerPredictor
+from fourier_addition.ablation.sources import (
+    SourceStates,
+    check_sources,
+    places_with_source,
+    record_states,
+)
 from fourier_addition.ablation.torch_filters import TorchFilters
 from fourier_addition.errors import UserError
 from fourier_addition.models import Encoded, ModelView
@@ -32,6 +38,7 @@ def run_conditions(
     positions: str = "last",
     prediction: str = "numbers",
     rows: int = 1024,
+    sources: SourceStates | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
     """Prediction and loss of every example under every condition (table 1).
@@ -44,6 +51,8 @@ def run_conditions(
     positions: filter at the reading position (`last`) or at every token (`all`).
     prediction: take argmax and softmax over the `numbers` or the whole `vocabulary`.
     rows: states of the last token (examples x conditions) that the engine carries at one time.
+    sources: states that interventions replace coefficients from; by default those of the same prompts,
+        run as the model is before any condition.
     progress: called with (pairs of condition and example done, all of them).
 
     Returns a dataset with dimensions (condition, example): `prediction` int32, -1 where the token is
@@ -58,9 +67,13 @@ def run_conditions(
     if rows < 1:
         raise UserError(f"`rows` must be at least 1, not {rows}.")
     engine = _takes_engine(view, method, positions)
+    check_sources(conditions, sources, len(encoded), len(number_ids), positions)
+    places = places_with_source(conditions)
+    if sources is None and places:
+        sources = record_states(view, encoded, places, batch_size, len(number_ids))
 
     # What runs the conditions, what reads the answers, and room for every example under every condition
-    filters = TorchFilters(view.device, view.dtype)
+    filters = TorchFilters(view.device, view.dtype, sources)
     predict = AnswerPredictor(view, number_ids, prediction)
     predictions = np.empty((len(conditions), len(encoded)), np.int32)
     losses = np.empty((len(conditions), len(encoded)), np.float32)
@@ -73,9 +86,9 @@ def run_conditions(
         index = order[bucket.index]
         target = torch.from_numpy(answers[index]).to(view.device)
         hidden = (
-            plain_hidden(view, bucket, conditions, filters, positions)
+            plain_hidden(view, bucket, conditions, filters, positions, index)
             if runner is None
-            else runner.hidden(bucket)
+            else runner.hidden(bucket, index)
         )
         for numbers, states in hidden:
             predicted, loss = predict(states, target)

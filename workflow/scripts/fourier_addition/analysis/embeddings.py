@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fourier_addition.analysis.outliers import null_test
+from fourier_addition.analysis.outliers import NumberSignals, null_test
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import embedding_spectrum, fourier_basis
 
@@ -26,7 +26,7 @@ def embedding_table(embedding: np.ndarray, analysis: Mapping[str, Any]) -> pd.Da
     null = null_test(
         magnitudes,
         lambda order: embedding_spectrum(rows[order], basis),
-        len(rows),
+        NumberSignals(rows.T, lambda values: embedding_spectrum(values.T, basis), basis.base_period),
         draws=analysis["null_draws"],
         level=analysis["null_level"],
         window=analysis["null_window"],

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from fourier_addition.analysis.outliers import NullTest, null_test
+from fourier_addition.analysis.outliers import NullTest, NumberSignals, null_test
 from fourier_addition.fourier import (
     FourierBasis,
     coefficients,
@@ -30,11 +31,18 @@ def unembedding_rows(number_rows: xr.Dataset, norm: str) -> np.ndarray:
     return number_rows["folded_unembedding" if norm == "folded" else "unembedding"].values.astype(np.float64)
 
 
-def _null(magnitudes: np.ndarray, shuffled: Any, size: int, analysis: Mapping[str, Any]) -> NullTest:
+def _null(
+    magnitudes: np.ndarray,
+    logits: np.ndarray,
+    spectrum_of: Callable[[np.ndarray], np.ndarray],
+    basis: FourierBasis,
+    analysis: Mapping[str, Any],
+) -> NullTest:
+    """Outliers against shuffled columns of logits (example, number); spectrum_of: their spectrum."""
     return null_test(
         magnitudes,
-        shuffled,
-        size,
+        lambda order: spectrum_of(logits[:, order]),
+        NumberSignals(logits, spectrum_of, basis.base_period),
         draws=analysis["null_draws"],
         level=analysis["null_level"],
         window=analysis["null_window"],
@@ -52,6 +60,20 @@ def _columns(magnitudes: np.ndarray, basis: FourierBasis, null: NullTest) -> dic
         "threshold": null.threshold,
         "outlier": null.outlier,
     }
+
+
+def spectrum_table(
+    magnitudes: np.ndarray,
+    logits: np.ndarray,
+    spectrum_of: Callable[[np.ndarray], np.ndarray],
+    basis: FourierBasis,
+    analysis: Mapping[str, Any],
+) -> pd.DataFrame:
+    """A spectrum and its outliers against shuffled numbers, with the last columns of `module_spectra`.
+
+    magnitudes: (component,). logits: (example, number), of which spectrum_of makes (component,) magnitudes.
+    """
+    return pd.DataFrame(_columns(magnitudes, basis, _null(magnitudes, logits, spectrum_of, basis, analysis)))
 
 
 def module_spectra(capture: xr.Dataset, number_rows: xr.Dataset, analysis: Mapping[str, Any]) -> pd.DataFrame:
@@ -75,10 +97,8 @@ def module_spectra(capture: xr.Dataset, number_rows: xr.Dataset, analysis: Mappi
             # Shuffling the rows of the unembedding shuffles the columns of the logits.
             logits = outputs[np.sort(sample)].astype(np.float64) @ unembedding.T
 
-            def shuffled(order: np.ndarray, logits: np.ndarray = logits) -> np.ndarray:
-                return average_spectrum(logits[:, order], basis, analysis["average"])
-
-            null = _null(magnitudes, shuffled, len(unembedding), analysis)
+            averaged = partial(average_spectrum, basis=basis, average=analysis["average"])
+            null = _null(magnitudes, logits, averaged, basis, analysis)
             tables.append(
                 pd.DataFrame(
                     {"module": str(module), "layer": int(layer), **_columns(magnitudes, basis, null)}
@@ -110,13 +130,8 @@ def example_spectra(example: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.Da
         logits = rows.sort_values("number")["logit"].to_numpy(np.float64)
         basis = fourier_basis(len(logits), analysis["basis"])
         magnitudes = spectrum(logits, basis)
-
-        def shuffled(
-            order: np.ndarray, logits: np.ndarray = logits, basis: FourierBasis = basis
-        ) -> np.ndarray:
-            return spectrum(logits[order], basis)
-
-        null = _null(magnitudes, shuffled, len(logits), analysis)
+        averaged = partial(average_spectrum, basis=basis, average="mean")
+        null = _null(magnitudes, logits[None], averaged, basis, analysis)
         tables.append(
             pd.DataFrame({"module": module, "layer": int(layer), **_columns(magnitudes, basis, null)})
         )

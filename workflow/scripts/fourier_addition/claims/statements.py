@@ -52,7 +52,8 @@ class Statement:
     paper's own result as a number on the scale of `Measured.value`, None where the paper gives no number.
     criterion: what a result must satisfy to confirm the statement; made from the settings of the table.
     roles: the roles that the statement compares; where the configuration names no run for one of them,
-    the statement is not tested. measure: reads the study's result, once for each run or model.
+    the statement is not tested. measure: reads the study's result, once for each run or model. seen_in: the
+    paper's figures and table that show the claim, by their names in the configuration.
     """
 
     claim: str
@@ -62,6 +63,7 @@ class Statement:
     criterion: CriterionOf
     roles: tuple[str, ...]
     measure: Reading
+    seen_in: tuple[str, ...] = ()
 
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -73,6 +75,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("learned"),
         roles=("finetuned",),
         measure=mean_test_accuracy("finetuned"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="2",
@@ -85,6 +88,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("most"),
         roles=("finetuned",),
         measure=near_before_exact,
+        seen_in=("figure-1",),
     ),
     Statement(
         claim="2b",
@@ -97,6 +101,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=above(0, "(R2)"),
         roles=("probed",),
         measure=sum_coarse_before_fine,
+        seen_in=("coarse-to-fine",),
     ),
     Statement(
         claim="3a",
@@ -106,6 +111,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("finetuned",),
         measure=periods_in_logits("finetuned", "mlp"),
+        seen_in=("figure-3",),
     ),
     Statement(
         claim="3b",
@@ -115,6 +121,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("finetuned",),
         measure=periods_in_logits("finetuned", "attention"),
+        seen_in=("figure-3",),
     ),
     Statement(
         claim="3c",
@@ -124,6 +131,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=above(1, "times"),
         roles=("finetuned",),
         measure=low_frequencies_of_mlps,
+        seen_in=("figure-3", "figure-10"),
     ),
     Statement(
         claim="4",
@@ -133,6 +141,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("most"),
         roles=("finetuned",),
         measure=peaks_at_the_answer,
+        seen_in=("figure-4",),
     ),
     Statement(
         claim="5a",
@@ -142,6 +151,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_most("unharmed"),
         roles=("finetuned",),
         measure=lost_to_filters("attention does not need low frequencies"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="5b",
@@ -151,6 +161,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("harmed"),
         roles=("finetuned",),
         measure=lost_to_filters("attention needs high frequencies"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="5c",
@@ -160,6 +171,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("harmed"),
         roles=("finetuned",),
         measure=lost_to_filters("MLPs need low frequencies"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="5d",
@@ -169,6 +181,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_most("unharmed"),
         roles=("finetuned",),
         measure=lost_to_filters("MLPs hardly need high frequencies"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="5e",
@@ -178,6 +191,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("harmed"),
         roles=("finetuned",),
         measure=lost_to_filters("both bands are needed"),
+        seen_in=("table-1",),
     ),
     Statement(
         claim="6a",
@@ -187,6 +201,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("finetuned",),
         measure=errors_that("mlp-low", lambda error: error % 10 == 0, "are multiples of 10"),
+        seen_in=("figure-21",),
     ),
     Statement(
         claim="6b",
@@ -196,6 +211,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("finetuned",),
         measure=errors_that("attention-high", lambda error: np.abs(error) < 6, "are below 6"),
+        seen_in=("figure-21",),
     ),
     Statement(
         claim="7a",
@@ -205,6 +221,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("finetuned",),
         measure=parity_from_period_2,
+        seen_in=("figure-11",),
     ),
     Statement(
         claim="7b",
@@ -214,6 +231,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("finetuned",),
         measure=longest_period_misses,
+        seen_in=("figure-12",),
     ),
     Statement(
         claim="8a",
@@ -223,6 +241,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("embeddings",),
         measure=periods_in_embedding("embeddings", "embeddings"),
+        seen_in=("figure-15",),
     ),
     Statement(
         claim="8b",
@@ -232,6 +251,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=beyond_chance,
         roles=("embeddings",),
         measure=clusters_explain(lambda numbers: numbers),
+        seen_in=("figure-5",),
     ),
     Statement(
         claim="8c",
@@ -241,6 +261,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=beyond_chance,
         roles=("embeddings",),
         measure=clusters_explain(lambda numbers: (numbers % 10 == 0).astype(np.float64)),
+        seen_in=("figure-5",),
     ),
     Statement(
         claim="9a",
@@ -250,6 +271,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=below(0, "difference"),
         roles=("scratch", "finetuned"),
         measure=accuracy_against("scratch", "finetuned"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="9b",
@@ -259,6 +281,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("nearly_all"),
         roles=("scratch",),
         measure=errors_within_2("scratch"),
+        seen_in=("figure-23",),
     ),
     Statement(
         claim="9c",
@@ -268,6 +291,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=none_of(PERIODS),
         roles=("scratch",),
         measure=periods_in_logits("scratch", "mlp"),
+        seen_in=("figure-6",),
     ),
     Statement(
         claim="9d",
@@ -277,6 +301,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=none_of(PERIODS),
         roles=("scratch",),
         measure=periods_in_logits("scratch", "attention"),
+        seen_in=("figure-6",),
     ),
     Statement(
         claim="9e",
@@ -286,6 +311,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=none_of(PERIODS),
         roles=("scratch",),
         measure=periods_in_embedding("scratch", "scratch_embedding"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="10a",
@@ -295,6 +321,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("learned"),
         roles=("frozen",),
         measure=worst_seed("frozen"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="10b",
@@ -304,6 +331,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=above(0, "difference"),
         roles=("frozen", "small_scratch"),
         measure=accuracy_against("frozen", "small_scratch"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="10c",
@@ -313,6 +341,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=below(1, "times the epochs"),
         roles=("frozen", "small_scratch"),
         measure=epochs_against("frozen", "small_scratch"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="10d",
@@ -322,6 +351,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("frozen",),
         measure=periods_in_logits("frozen", "mlp"),
+        seen_in=("figure-8",),
     ),
     Statement(
         claim="10e",
@@ -331,6 +361,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=above(0, "difference"),
         roles=("frozen", "frozen_random"),
         measure=accuracy_against("frozen", "frozen_random"),
+        seen_in=("figure-7",),
     ),
     Statement(
         claim="11a",
@@ -349,6 +380,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(MULTIPLICATION_PERIODS),
         roles=("multiplication",),
         measure=periods_in_logits("multiplication", "mlp", MULTIPLICATION_PERIODS),
+        seen_in=("figure-16",),
     ),
     Statement(
         claim="12",
@@ -358,6 +390,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("polish",),
         measure=periods_in_logits("polish", "mlp"),
+        seen_in=("figure-18",),
     ),
     Statement(
         claim="13a",
@@ -367,6 +400,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=at_least("most"),
         roles=("prompted",),
         measure=multiples_of_10_among_prompted_errors,
+        seen_in=("figure-9",),
     ),
     Statement(
         claim="13b",
@@ -376,6 +410,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(PERIODS),
         roles=("prompted_logits",),
         measure=periods_in_logits("prompted_logits", "mlp"),
+        seen_in=("figure-9",),
     ),
     Statement(
         claim="13c",
@@ -388,6 +423,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(CIRCLES),
         roles=("probed",),
         measure=circles_at("a", "a", everywhere=True),
+        seen_in=("position-probes",),
     ),
     Statement(
         claim="13d",
@@ -400,6 +436,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(CIRCLES),
         roles=("probed",),
         measure=circles_at("answer 1", "sum", everywhere=False),
+        seen_in=("position-probes",),
     ),
     Statement(
         claim="13e",
@@ -412,6 +449,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=all_of(CIRCLES),
         roles=("probed",),
         measure=circles_at("last answer", "sum", everywhere=False),
+        seen_in=("position-probes",),
     ),
     Statement(
         claim="14",

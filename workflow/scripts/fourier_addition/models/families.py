@@ -3,6 +3,7 @@
 A new family is one entry of `_TABLE`. It fits when a block adds the outputs of one attention and one MLP
 module to the residual stream (or follows h = LN(h + out)), and when its attention keeps its configuration
 at `config` and goes through transformers' attention interface (or names a method of its own).
+Heads and neurons are named where the last map of a half is linear, and the norm after it only scales.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from fourier_addition.errors import UserError
 class Half:
     """One half of a block, its attention or its MLP, as paths inside the block.
 
-    module: the module itself. before: the norm that it reads the residual stream through.
+    module: the module itself. projection: the linear map that ends it, whose input is the heads' mixed
+    values side by side (W_O), or the neurons' activations (the down projection).
+    before: the norm that it reads the residual stream through.
     after: the norm that its output passes before the block adds it. None for no norm.
     """
 
     module: str
+    projection: str
     before: str | None = None
     after: str | None = None
 
@@ -107,12 +111,12 @@ class RobertaHeadTransform(nn.Module):
         return cast(torch.Tensor, self.layer_norm(nn.functional.gelu(self.dense(hidden))))
 
 
-def _llama_like(name: str) -> Family:
+def _llama_like(name: str, down: str = "down_proj") -> Family:
     return Family(
         name,
         "model.layers",
-        Half("self_attn", before="input_layernorm"),
-        Half("mlp", before="post_attention_layernorm"),
+        Half("self_attn", "self_attn.o_proj", before="input_layernorm"),
+        Half("mlp", f"mlp.{down}", before="post_attention_layernorm"),
         "model.norm",
     )
 
@@ -122,8 +126,13 @@ def _gemma_like(name: str, model_type: str | None = None) -> Family:
     return Family(
         name,
         "model.layers",
-        Half("self_attn", before="input_layernorm", after="post_attention_layernorm"),
-        Half("mlp", before="pre_feedforward_layernorm", after="post_feedforward_layernorm"),
+        Half("self_attn", "self_attn.o_proj", before="input_layernorm", after="post_attention_layernorm"),
+        Half(
+            "mlp",
+            "mlp.down_proj",
+            before="pre_feedforward_layernorm",
+            after="post_feedforward_layernorm",
+        ),
         "model.norm",
         model_type=model_type,
         gain_offset=1.0,
@@ -140,8 +149,8 @@ def _bert_like(
     return Family(
         name,
         f"{name}.encoder.layer",
-        Half("attention.output.dense"),
-        Half("output.dense"),
+        Half("attention.output.dense", "attention.output.dense"),
+        Half("output.dense", "output.dense"),
         final_norm,
         masked=True,
         block_norms=("attention.output.LayerNorm", "output.LayerNorm"),
@@ -155,15 +164,15 @@ _TABLE = (
     Family(
         "gpt2",
         "transformer.h",
-        Half("attn", before="ln_1"),
-        Half("mlp", before="ln_2"),
+        Half("attn", "attn.c_proj", before="ln_1"),
+        Half("mlp", "mlp.c_proj", before="ln_2"),
         "transformer.ln_f",
     ),
     Family(
         "gptj",
         "transformer.h",
-        Half("attn", before="ln_1"),
-        Half("mlp", before="ln_1"),
+        Half("attn", "attn.out_proj", before="ln_1"),
+        Half("mlp", "mlp.fc_out", before="ln_1"),
         "transformer.ln_f",
         parallel="always",
         own_inner_product=OwnInnerProduct("_attn", divisor="scale_attn"),
@@ -171,16 +180,16 @@ _TABLE = (
     Family(
         "phi",
         "model.layers",
-        Half("self_attn", before="input_layernorm"),
-        Half("mlp", before="input_layernorm"),
+        Half("self_attn", "self_attn.dense", before="input_layernorm"),
+        Half("mlp", "mlp.fc2", before="input_layernorm"),
         "model.final_layernorm",
         parallel="always",
     ),
     Family(
         "gpt_neox",
         "gpt_neox.layers",
-        Half("attention", before="input_layernorm"),
-        Half("mlp", before="post_attention_layernorm"),
+        Half("attention", "attention.dense", before="input_layernorm"),
+        Half("mlp", "mlp.dense_4h_to_h", before="post_attention_layernorm"),
         "gpt_neox.final_layer_norm",
         parallel="use_parallel_residual",
     ),
@@ -193,8 +202,8 @@ _TABLE = (
     Family(
         "olmo2",
         "model.layers",
-        Half("self_attn", after="post_attention_layernorm"),
-        Half("mlp", after="post_feedforward_layernorm"),
+        Half("self_attn", "self_attn.o_proj", after="post_attention_layernorm"),
+        Half("mlp", "mlp.down_proj", after="post_feedforward_layernorm"),
         "model.norm",
     ),
     _bert_like("bert", "cls.predictions.transform", DenseHead("dense", "LayerNorm")),

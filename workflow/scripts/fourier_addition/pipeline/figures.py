@@ -85,6 +85,8 @@ class Kind:
     facts, caption_facts: what the drawing function and the caption are given beside them.
     run_checks, embedding_checks: what must hold of every run and every embedding that is shown.
     one_embedding: a figure of this kind shows one number embedding, not several.
+    see: what to see in the figure, for the report. keys: the configuration keys that change the figure most.
+    measured: what was measured, where `report/{family}.rst` speaks of several kinds.
     """
 
     name: str
@@ -97,6 +99,9 @@ class Kind:
     run_checks: tuple[Check, ...] = (check_number_tokens,)
     embedding_checks: tuple[Check, ...] = (check_embedding,)
     one_embedding: bool = False
+    see: str = ""
+    keys: tuple[str, ...] = ()
+    measured: str = ""
 
 
 _ONE_RUN, _RUNS, _EMBEDDINGS = ("run",), ("runs",), ("embeddings",)
@@ -119,6 +124,16 @@ _KINDS = (
         name="lens-and-heatmaps",
         family="pairs",
         description="logit lens beside the logits of every MLP and attention output",
+        see=(
+            "the answer is near after some layers and exact only after later ones; late rows show a "
+            "peak at the answer"
+        ),
+        measured=(
+            "accuracy of the residual stream's prediction after every layer, exact, within 2 and "
+            "within 10, and the logits over the numbers of every MLP and attention output for the "
+            "running example"
+        ),
+        keys=("analysis.lens_norm", "analysis.norm", "capture.split"),
         shows=_ONE_RUN,
         inputs={"lens": _LENS, "example": _EXAMPLE},
         facts=("answer", "lens_norm"),
@@ -127,6 +142,8 @@ _KINDS = (
         name="lens",
         family="lens",
         description="accuracy of the logit lens by layer",
+        see="the curve of within 10 rises layers before the exact one",
+        keys=("analysis.lens_norm", "capture.split"),
         shows=_ONE_RUN,
         inputs={"lens": _LENS},
         facts=("lens_norm",),
@@ -135,6 +152,8 @@ _KINDS = (
         name="heatmap",
         family="heatmap",
         description="logits of every MLP and attention output around the answer, layer by number",
+        see="stripes of one spacing are a Fourier component; a single bright column is the answer",
+        keys=("analysis.norm", "figures.<name>.window", "figures.<name>.layers"),
         shows=_ONE_RUN,
         inputs={"example": _EXAMPLE},
         facts=("answer",),
@@ -143,6 +162,8 @@ _KINDS = (
         name="logits",
         family="logits",
         description="logits over the numbers of one MLP and one attention output",
+        see="the curve repeats with the period that the module adds; the answer lies on a crest",
+        keys=("analysis.norm", "figures.<name>.layer"),
         shows=_ONE_RUN,
         inputs={"example": _EXAMPLE},
         facts=("answer",),
@@ -151,6 +172,8 @@ _KINDS = (
     _spectrum(
         name="example-spectrum",
         description="spectrum of one MLP and one attention output for the running example",
+        see="few sharp peaks: the module adds few periods",
+        keys=("analysis.basis", "analysis.norm", "figures.<name>.layer"),
         shows=_ONE_RUN,
         inputs={"spectra": of_run("example-spectra.parquet")},
         facts=("tau",),
@@ -158,12 +181,25 @@ _KINDS = (
     _spectrum(
         name="mean-spectra",
         description="spectra of MLP and attention outputs averaged over examples, a line for each layer",
+        see=(
+            "peaks at the same periods in many layers, which are labelled where they exceed what "
+            "shuffled numbers give"
+        ),
+        keys=(
+            "analysis.basis",
+            "analysis.norm",
+            "analysis.average",
+            "analysis.null_level",
+            "figures.<name>.layers",
+        ),
         shows=_ONE_RUN,
         inputs={"spectra": _SPECTRA},
     ),
     _spectrum(
         name="low-spectra",
         description="the same up to the cut between low and high frequencies",
+        see="which of the two modules has more below the cut",
+        keys=("analysis.tau", "analysis.basis", "analysis.norm", "figures.<name>.layers"),
         shows=_ONE_RUN,
         inputs={"spectra": _SPECTRA},
         facts=("tau",),
@@ -172,6 +208,8 @@ _KINDS = (
         name="waves-sum",
         family="waves",
         description="the largest components of the final logits as waves, and their sum",
+        see="the waves meet at one number, where their sum is largest",
+        keys=("analysis.basis", "analysis.norm", "figures.<name>.top"),
         shows=_ONE_RUN,
         inputs={"waves": _WAVES},
     ),
@@ -179,6 +217,8 @@ _KINDS = (
         name="waves-band",
         family="waves",
         description="the largest components below and above the cut as waves",
+        see="long waves mark the region of the answer, short waves pick the number within it",
+        keys=("analysis.tau", "analysis.basis", "figures.<name>.top"),
         shows=_ONE_RUN,
         inputs={"waves": _WAVES},
         facts=("tau",),
@@ -187,6 +227,8 @@ _KINDS = (
         name="waves-longest",
         family="waves",
         description="the component of the longest period as a wave",
+        see="one crest over all numbers, near the answer",
+        keys=("analysis.basis", "analysis.norm"),
         shows=_ONE_RUN,
         inputs={"waves": _WAVES},
     ),
@@ -195,6 +237,8 @@ _KINDS = (
         name="errors",
         family="errors",
         description="distribution of the errors of the predictions",
+        see="how many errors are small, and whether they pile up at multiples of a period",
+        keys=("capture.split",),
         shows=_ONE_RUN,
         inputs={"predictions": of_run("predictions.parquet")},
     ),
@@ -202,6 +246,8 @@ _KINDS = (
         name="prompted-errors",
         family="errors",
         description="distribution of the errors of a prompted run's written answers",
+        see="errors at multiples of 10: the last digit is right and another one is wrong",
+        keys=("runs.<name>.shots", "runs.<name>.separator"),
         shows=_ONE_RUN,
         inputs={"predictions": of_run("answers.parquet")},
         facts=("numbers",),
@@ -211,6 +257,8 @@ _KINDS = (
         name="filtered-errors",
         family="errors",
         description="errors without the low frequencies of MLPs and without the high ones of attention",
+        see="without low frequencies the errors are multiples of 10; without high ones they are small",
+        keys=("analysis.tau", "ablations.positions", "ablations.split"),
         shows=_ONE_RUN,
         inputs={"predictions": _FILTERED},
     ),
@@ -218,6 +266,8 @@ _KINDS = (
         name="kept-errors",
         family="errors",
         description="errors when every module keeps the component of the longest period only",
+        see="the prediction is near the answer and misses the exact number",
+        keys=("ablations.positions", "ablations.split"),
         shows=_ONE_RUN,
         inputs={"predictions": _FILTERED},
     ),
@@ -225,6 +275,8 @@ _KINDS = (
         name="single-component",
         family="single_component",
         description="prediction against answer when every module keeps one component only",
+        see="a short period alone gives the answer modulo that period, so the points lie on parallel lines",
+        keys=("analysis.basis", "ablations.positions"),
         shows=_ONE_RUN,
         inputs={"predictions": _FILTERED},
         facts=("numbers",),
@@ -234,6 +286,8 @@ _KINDS = (
         name="table",
         family="ablation",
         description="table 1 as a figure: accuracy under each filter beside random subspaces",
+        see="a row matters where its dot lies below the grey band of random subspaces of the same rank",
+        keys=("analysis.tau", "ablations.draws", "ablations.positions", "ablations.split"),
         shows=_ONE_RUN,
         inputs={"summary": _SUMMARY},
     ),
@@ -241,6 +295,8 @@ _KINDS = (
         name="layers",
         family="ablation",
         description="accuracy when one band is removed at one layer",
+        see="the layers at which removing a band costs accuracy",
+        keys=("ablations.bands", "ablations.layers", "ablations.positions"),
         shows=_ONE_RUN,
         inputs={"summary": _SUMMARY},
     ),
@@ -248,6 +304,8 @@ _KINDS = (
         name="tau",
         family="ablation",
         description="accuracy against the cut between low and high frequencies",
+        see="where the accuracy falls as the band that is removed grows",
+        keys=("ablations.taus", "analysis.tau"),
         shows=_ONE_RUN,
         inputs={"summary": _SUMMARY},
         facts=("tau",),
@@ -256,6 +314,8 @@ _KINDS = (
         name="periods",
         family="ablation",
         description="accuracy when one component is removed",
+        see="the periods that the model cannot do without",
+        keys=("ablations.periods", "ablations.period_tolerance"),
         shows=_ONE_RUN,
         inputs={"summary": _SUMMARY},
         facts=("numbers",),
@@ -264,6 +324,8 @@ _KINDS = (
         name="digit-ranges",
         family="ablation",
         description="table 1 for every digit range of the operands and every run",
+        see="whether a row of table 1 holds for small and for large operands alike",
+        keys=("ablations.digit_ranges", "ablations.draws"),
         shows=_RUNS,
         inputs={"summaries": _SUMMARIES_OF_RANGES},
         facts=("run_ranges",),
@@ -272,6 +334,8 @@ _KINDS = (
         name="range-heatmap",
         family="ablation",
         description="accuracy by filter and digit range, a panel for each run",
+        see="the ranges and filters at which accuracy is lost, dark is right",
+        keys=("ablations.digit_ranges",),
         shows=_RUNS,
         inputs={"summaries": _SUMMARIES_OF_RANGES},
         facts=("run_ranges",),
@@ -281,6 +345,8 @@ _KINDS = (
         name="training",
         family="training",
         description="validation accuracy by epoch, mean and deviation over seeds",
+        see="which arm is exact, and how soon",
+        keys=("runs.<name>.epochs", "runs.<name>.evaluate_every", "runs.<name>.seeds"),
         shows=_RUNS,
         inputs={"histories": _HISTORIES},
         facts=("instances",),
@@ -290,6 +356,8 @@ _KINDS = (
         name="arms",
         family="training",
         description="test accuracy after training, a dot for each seed",
+        see="the spread over seeds, and which arm ends higher than another",
+        keys=("runs.<name>.seeds", "runs.<name>.epochs"),
         shows=_RUNS,
         inputs={"accuracies": _ACCURACIES},
         facts=("instances",),
@@ -299,6 +367,8 @@ _KINDS = (
         name="layer-probes",
         family="probes",
         description="probes of the number modulo T on the residual stream, by layer",
+        see="the layers from which the answer modulo T can be read, above the grey area of shuffled numbers",
+        keys=("analysis.probe_moduli", "analysis.probe_folds", "analysis.probe_shuffles"),
         shows=_RUNS,
         inputs={"probes": of_run("probes.parquet")},
         facts=("names",),
@@ -308,6 +378,8 @@ _KINDS = (
         name="position-probes",
         family="circles",
         description="Fourier probes of operands and sum at named positions: R2 by layer and period",
+        see="circles of operands at periods 2, 5 and 10, beside grey controls, and where the sum's begin",
+        keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
         shows=_ONE_RUN,
         inputs={"probes": _POSITIONS},
         run_checks=(),
@@ -316,6 +388,8 @@ _KINDS = (
         name="coarse-to-fine",
         family="circles",
         description="Fourier probes of the sum before each answer token, a curve by layer for each period",
+        see="long periods that rise in earlier layers than short ones: magnitude first, residues later",
+        keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
         shows=_ONE_RUN,
         inputs={"probes": _POSITIONS},
         run_checks=(),
@@ -324,6 +398,8 @@ _KINDS = (
         name="contributions",
         family="circles",
         description="what attention and MLP outputs add to the sum's circles (`capture.position_modules`)",
+        see="the few layers whose MLP or attention outputs write a circle of the sum",
+        keys=("capture.position_modules", "analysis.probe_periods"),
         shows=_ONE_RUN,
         inputs={"contributions": of_run("contributions.parquet")},
         run_checks=(check_modules_captured,),
@@ -332,14 +408,34 @@ _KINDS = (
         name="carries",
         family="carries",
         description="accuracy of written answers by the number of carries in the sum",
+        see="whether sums with more carries are answered worse",
+        keys=("tasks.<name>.operands", "runs.<name>.shots"),
         shows=_RUNS,
         inputs={"answers": of_run("answers.parquet")},
         facts=("names",),
         run_checks=(check_asked, check_sums),
     ),
+    Kind(
+        name="helix",
+        family="helix",
+        description="fraction of the residual stream's variance that helices of the operands and the answer explain",
+        shows=_RUNS,
+        inputs={"helix": of_run("helix.parquet")},
+        facts=("names",),
+    ),
+    Kind(
+        name="helix-patch",
+        family="helix",
+        description="logit difference after the helix of the answer was patched in, by layer",
+        shows=_RUNS,
+        inputs={"patches": of_run("helix-patches.parquet")},
+        facts=("names",),
+    ),
     _spectrum(
         name="spectra-comparison",
         description="mean spectra of several runs, a row of panels for each",
+        see="which runs have the periods of a pre-trained model and which have none",
+        keys=("analysis.basis", "analysis.norm", "analysis.null_level", "figures.<name>.layers"),
         shows=_RUNS,
         inputs={"spectra": _SPECTRA},
     ),
@@ -348,6 +444,8 @@ _KINDS = (
         name="embedding",
         family="embedding",
         description="spectrum of each number embedding",
+        see="peaks at 2, 2.5, 5 and 10, which text in base ten leaves in a pre-trained embedding",
+        keys=("embeddings.<name>.numbers", "analysis.null_level", "analysis.null_window"),
         shows=_EMBEDDINGS,
         inputs={"spectra": _EMBEDDING_SPECTRA},
         facts=("names",),
@@ -356,6 +454,8 @@ _KINDS = (
         name="clusters",
         family="clusters",
         description="t-SNE map and k-means clusters of a number embedding",
+        see="numbers of one magnitude, or of one last digit, lie together",
+        keys=("analysis.clusters", "analysis.perplexity"),
         shows=_EMBEDDINGS,
         inputs={"clusters": _CLUSTERS},
         facts=("names",),
@@ -366,6 +466,8 @@ _KINDS = (
         name="probes",
         family="probes",
         description="probes of the number modulo T on number embeddings",
+        see="how well n mod T can be read from the embedding, above the grey area of shuffled numbers",
+        keys=("analysis.probe_moduli", "analysis.probe_folds", "analysis.probe_shuffles"),
         shows=_EMBEDDINGS,
         inputs={"probes": of_embedding("probes.parquet")},
         facts=("names",),
@@ -374,6 +476,12 @@ _KINDS = (
         name="embedding-and-clusters",
         family="pairs",
         description="spectrum of a number embedding beside its map and clusters",
+        see="peaks at 2, 2.5, 5 and 10 on the left; numbers of one magnitude together on the right",
+        measured=(
+            "the spectrum of the number rows of the token embedding over its median, with the "
+            "components that stand out from shuffled numbers, and a t-SNE map with k-means clusters"
+        ),
+        keys=("embeddings.<name>.numbers", "analysis.null_level", "analysis.clusters", "analysis.perplexity"),
         shows=_EMBEDDINGS,
         inputs={"spectra": _EMBEDDING_SPECTRA, "clusters": _CLUSTERS},
         facts=("names",),
@@ -384,6 +492,15 @@ _KINDS = (
         name="embedding-and-training",
         family="pairs",
         description="spectrum of a number embedding beside validation accuracy by epoch of several runs",
+        see=(
+            "the embedding without pre-training has no peak at the four periods, and its run learns "
+            "later or never"
+        ),
+        measured=(
+            "the spectrum of the number embedding of the model from scratch, and validation accuracy "
+            "by epoch for every arm, mean and deviation over seeds"
+        ),
+        keys=("runs.<name>.epochs", "runs.<name>.seeds", "analysis.null_level"),
         shows=(*_RUNS, *_EMBEDDINGS),
         inputs={"histories": _HISTORIES, "spectra": _EMBEDDING_SPECTRA},
         facts=("instances", "names"),

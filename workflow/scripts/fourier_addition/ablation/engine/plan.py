@@ -13,9 +13,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from fourier_addition.ablation.conditions import Condition
+from fourier_addition.ablation.conditions import Applied, Condition
 from fourier_addition.ablation.torch_filters import Part
-from fourier_addition.filters import Filter
+from fourier_addition.modules import MODULES, RESIDUAL
+
+SEQUENTIAL = (MODULES[:1], (*MODULES[1:], RESIDUAL))
+"""Events of a layer whose MLP reads what attention added: what is added or changed at each."""
+PARALLEL = ((*MODULES, RESIDUAL),)
+"""The one event of a layer whose attention and MLP read the same state."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Split:
     """States after one or two module outputs.
 
     parents: (state,) the state before from which each comes, None where all stay as they are.
-    parts: for each module output, which runs of the states are filtered by what.
+    parts: for each module output, and after a block's last for the stream itself, which runs of the states
+    are changed by what.
     """
 
     parents: np.ndarray | None
@@ -35,7 +41,7 @@ class Plan:
     """The splits of a group of conditions and the state that each condition ends in.
 
     numbers: (condition,) their numbers among all conditions. splits: in the order of the events
-    (attention and MLP of a layer are one event each, or one together where they are parallel).
+    (`SEQUENTIAL` or `PARALLEL` of each layer).
     """
 
     numbers: list[int]
@@ -61,8 +67,8 @@ def plans(conditions: Sequence[Condition], n_layers: int, parallel: bool, states
     return [_plan([int(n) for n in part], paths, filters) for part in np.array_split(order, groups)]
 
 
-def _filter_names(conditions: Sequence[Condition]) -> dict[Filter, int]:
-    names: dict[Filter, int] = {}
+def _filter_names(conditions: Sequence[Condition]) -> dict[Applied, int]:
+    names: dict[Applied, int] = {}
     for condition in conditions:
         if condition.filter is not None:
             names.setdefault(condition.filter, len(names))
@@ -72,21 +78,26 @@ def _filter_names(conditions: Sequence[Condition]) -> dict[Filter, int]:
 Event = tuple[int, ...]
 
 
-def _path(condition: Condition, n_layers: int, parallel: bool, names: dict[Filter, int]) -> tuple[Event, ...]:
+def _path(
+    condition: Condition, n_layers: int, parallel: bool, names: dict[Applied, int]
+) -> tuple[Event, ...]:
     """What a condition applies at each event: numbers of filters, -1 for none."""
-    layers = [
-        tuple(-1 if filter is None else names[filter] for filter in condition.filters_at(layer))
-        for layer in range(n_layers)
-    ]
-    return tuple(layers) if parallel else tuple((name,) for pair in layers for name in pair)
+    events = []
+    for layer in range(n_layers):
+        applied = dict(zip((*MODULES, RESIDUAL), condition.filters_at(layer), strict=True))
+        for event in PARALLEL if parallel else SEQUENTIAL:
+            found = [applied[name] for name in event]
+            events.append(tuple(-1 if filter is None else names[filter] for filter in found))
+    return tuple(events)
 
 
-def _rank(event: Event) -> tuple[int, bool, bool, Event]:
-    # States that share a filter stand side by side, for the first output and for the second.
-    return max(event), event[0] >= 0, event[-1] < 0, event
+def _rank(event: Event) -> tuple[int, int, bool, bool, Event]:
+    # States that share a filter stand side by side, for the stream, the first output and the second.
+    outputs, stream = (event[:-1], event[-1]) if len(event) > 1 else (event, -1)
+    return stream, max(outputs), outputs[0] >= 0, outputs[-1] < 0, event
 
 
-def _plan(numbers: list[int], paths: list[tuple[Event, ...]], filters: list[Filter]) -> Plan:
+def _plan(numbers: list[int], paths: list[tuple[Event, ...]], filters: list[Applied]) -> Plan:
     """The plan of some conditions. paths: what each of all conditions applies. filters: by number."""
     # All conditions start as one state.
     state_of = np.zeros(len(numbers), np.int64)
@@ -111,7 +122,7 @@ def _plan(numbers: list[int], paths: list[tuple[Event, ...]], filters: list[Filt
     return Plan(numbers, splits, state_of, most)
 
 
-def _parts(applied: list[int], filters: list[Filter]) -> tuple[Part, ...]:
+def _parts(applied: list[int], filters: list[Applied]) -> tuple[Part, ...]:
     """Runs of states with the same filter; states without one are left out."""
     runs = pairwise([0, *(np.flatnonzero(np.diff(applied)) + 1).tolist(), len(applied)])
     return tuple((filters[applied[start]], start, stop) for start, stop in runs if applied[start] >= 0)

@@ -63,7 +63,7 @@ def _minutes(
     return machine.startup + (reading + max(on_gpu, on_cpu)) / 60
 
 
-def _model_job(
+def model_job(
     shape: Shape,
     machine: Machine,
     operations: float,
@@ -92,7 +92,7 @@ def _model_job(
     )
 
 
-def _pass_bytes(shape: Shape, batch: int, tokens: int) -> float:
+def pass_bytes(shape: Shape, batch: int, tokens: int) -> float:
     """Bytes of a forward pass of a batch, beside the weights."""
     return batch * (16 * tokens * shape.width * shape.weight_bytes + 4 * shape.vocabulary)
 
@@ -130,12 +130,12 @@ def training_estimate(config: Mapping[str, Any], run: str, machine: Machine = AS
     operations += 2 * shape.parameters * tokens * 2 * validation
     steps = epochs * math.ceil(train / batch)
     moved = steps * 2 * (shape.weights + (shape.weight_bytes + 8) * trained)
-    return _model_job(
+    return model_job(
         shape,
         machine,
         operations,
         host=shape.weights + 8 * trained,
-        gpu=state if epochs else _pass_bytes(shape, batch, tokens),
+        gpu=state if epochs else pass_bytes(shape, batch, tokens),
         moved=moved,
         written=4 * shape.parameters,
     )
@@ -147,7 +147,7 @@ def pretraining_estimate(config: Mapping[str, Any], model: str, machine: Machine
     text = config["pretraining"][config["models"][model]["sources"][0]["pretrain"]]
     batch, tokens = text["batch_size"], text["line"]
     state = _training_bytes(shape, batch, tokens, shape.parameters, tokens)
-    return _model_job(
+    return model_job(
         shape,
         machine,
         6 * shape.parameters * batch * tokens * text["steps"],
@@ -180,12 +180,12 @@ def capture_estimate(
     entry, settings = config["runs"][run], config["capture"]
     shape, tokens = shape_of(config, entry["model"], entry.get("precision")), tokens_of(config, run)
     block = min(settings["block"], examples) * captured_bytes(config, run)
-    return _model_job(
+    return model_job(
         shape,
         machine,
         2 * shape.parameters * tokens * examples,
         host=3 * block,
-        gpu=_pass_bytes(shape, settings["batch_size"], tokens),
+        gpu=pass_bytes(shape, settings["batch_size"], tokens),
         moved=shape.weights * math.ceil(examples / settings["batch_size"]),
         written=examples * captured_bytes(config, run),
     )
@@ -206,12 +206,12 @@ def positions_estimate(
     value = PRECISIONS[settings["dtype"]]
     one = (2 + digits) * vectors * shape.width * value
     batch = min(settings["batch_size"], examples)
-    return _model_job(
+    return model_job(
         shape,
         machine,
         2 * shape.parameters * (tokens + digits) * examples,
         host=2 * min(settings["block"], examples) * one + 3 * batch * one * 4 / value,
-        gpu=_pass_bytes(shape, settings["batch_size"], tokens + digits)
+        gpu=pass_bytes(shape, settings["batch_size"], tokens + digits)
         + batch * (2 + digits) * (vectors * shape.width * 4 + 4 * 8192),
         moved=shape.weights * math.ceil(examples / settings["batch_size"]),
         written=examples * one,
@@ -229,12 +229,12 @@ def prompt_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSU
     answer = entry.get("answer_tokens") or answer_tokens(task_of(config, entry["task"]).largest_answer)
     count, batch = examples_of(config, entry["task"], "test"), config["capture"]["batch_size"]
     cache = 2 * (tokens + answer) * shape.layers * shape.width * shape.weight_bytes * batch
-    return _model_job(
+    return model_job(
         shape,
         machine,
         2 * shape.parameters * (tokens + answer) * count,
         host=0,
-        gpu=cache + _pass_bytes(shape, batch, tokens),
+        gpu=cache + pass_bytes(shape, batch, tokens),
         moved=shape.weights * math.ceil(count / batch) * answer,
         written=500 * count,
     )
@@ -246,8 +246,8 @@ def number_rows_estimate(
     """Number rows of the embeddings: the weights, 2 p d values and one pass of one line."""
     shape = shape_of(config, model)
     rows = 8 * numbers * shape.width
-    return _model_job(
-        shape, machine, 0, host=3 * rows, gpu=_pass_bytes(shape, 1, 64), moved=shape.weights, written=rows
+    return model_job(
+        shape, machine, 0, host=3 * rows, gpu=pass_bytes(shape, 1, 64), moved=shape.weights, written=rows
     )
 
 
@@ -279,12 +279,12 @@ def ablation_estimate(
     batch, pairs = settings["batch_size"], conditions * examples
     cache = 2 * tokens * shape.layers * shape.width * shape.weight_bytes * batch
     batches = math.ceil(examples / batch) * max(1, passes / tokens)
-    return _model_job(
+    return model_job(
         shape,
         machine,
         operations,
         host=12 * bases + 24 * pairs,
-        gpu=cache + 4 * bases + _pass_bytes(shape, batch, tokens) + 1024 * 16 * shape.width * 4,
+        gpu=cache + 4 * bases + pass_bytes(shape, batch, tokens) + 1024 * 16 * shape.width * 4,
         moved=shape.weights * batches,
         written=8 * pairs,
     )

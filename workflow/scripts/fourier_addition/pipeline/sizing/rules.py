@@ -13,6 +13,7 @@ from typing import Any
 
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.names import digit_ranges, task_of
+from fourier_addition.pipeline.sizing.helix_jobs import helix_estimate, helix_patch_estimate
 from fourier_addition.pipeline.sizing.machine import ASSUMED, Estimate, Machine
 from fourier_addition.pipeline.sizing.model_jobs import (
     ablation_estimate,
@@ -29,6 +30,7 @@ from fourier_addition.pipeline.sizing.table_jobs import (
     embedding_estimate,
     fetch_estimate,
     figure_estimate,
+    gguf_estimate,
     join_estimate,
     largest_table,
     position_probes_estimate,
@@ -143,6 +145,8 @@ def _figure(config: Config, wildcards: Wildcards, machine: Machine) -> Estimate:
 SIZES = (
     RuleSize("dataset", lambda config, job, on: table_estimate(pairs_of(config, job["task"]), on)),
     RuleSize("fetch_model", lambda config, job, on: fetch_estimate(config, job["model"], on)),
+    RuleSize("fetch_gguf", lambda config, job, on: fetch_estimate(config, job["model"], on)),
+    RuleSize("read_gguf", lambda config, job, on: gguf_estimate(config, job["model"], on)),
     RuleSize("pretrain_model", lambda config, job, on: pretraining_estimate(config, job["model"], on)),
     RuleSize("train", lambda config, job, on: training_estimate(config, _run(job), on)),
     RuleSize("solved_examples", _solved_examples),
@@ -162,6 +166,8 @@ SIZES = (
     RuleSize("ablate_shard", _ablate_shard),
     RuleSize("join_ablation", _join_ablation),
     RuleSize("sensitivity", _sensitivity),
+    RuleSize("helix", lambda config, job, on: helix_estimate(config, _run(job), on)),
+    RuleSize("helix_patch", lambda config, job, on: helix_patch_estimate(config, _run(job), on)),
     RuleSize("table", lambda config, job, on: table_estimate(0, on)),
     RuleSize("claims", lambda config, job, on: table_estimate(0, on)),
     RuleSize("figure_*", _figure),

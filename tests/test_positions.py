@@ -27,7 +27,7 @@ def digit_model(family="llama", layers=2, width=48, silent=False):
     tokenizer = digit_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        config = tiny_config(family, len(tokenizer), layers, width)
+        config = tiny_config(family, len(tokenizer), layers, width, max_position_embeddings=256)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     if silent:
         with torch.no_grad():
@@ -117,7 +117,7 @@ def test_planted_circles_of_digits_are_read_at_their_positions(tmp_path):
             circle(np.arange(10), [10, 5]).reshape(10, 4), dtype=torch.float32
         )
     task = Task("sums", "addition", (10, 49), templates=("{a}+{b}=",), fractions=(0.5, 0.1))
-    store = captured(view, task, rows_of(task, 300), tmp_path / "store.zarr", batch_size=64, block=300)
+    store = captured(view, task, rows_of(task, 200), tmp_path / "store.zarr", batch_size=64, block=200)
     table = position_probes(store, settings=SETTINGS | {"periods": [2, 5, 7, 10]})
     r2 = table[table["layer"] == 2].set_index(["position", "target", "period"])["r2"]
     for operand in ("a", "b"):

@@ -185,9 +185,10 @@ def test_teacher_forcing_reads_every_digit_and_the_end():
         set(table["layer"]) == {0, 1, 2} and table.groupby(["tokens", "place"])["exact"].nunique().max() == 1
     )
     accuracy = digit_accuracy(tokens)
-    assert accuracy["right_of"].sum() == len(tokens) and (
-        accuracy["digits"] == "end"
-    ).sum() == tokens["tokens"].nunique()
+    assert (
+        accuracy["right_of"].sum() == len(tokens)
+        and (accuracy["digits"] == "end").sum() == tokens["tokens"].nunique()
+    )
 
 
 def test_whole_answers_are_those_that_greedy_decoding_writes():

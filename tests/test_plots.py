@@ -629,6 +629,20 @@ def test_one_seed_has_no_band():
     assert figure.axes[0].lines[0].get_label() == "alone (1 seed)"
 
 
+def test_the_legend_says_when_the_validation_loss_was_smallest():
+    table = histories(["late", "early"], seeds=2)
+    rises = (table["epoch"] - 8).abs().where(table["arm"] == "early", 30 - table["epoch"])
+    # The second seed of the arm is best later.
+    table["validation_loss"] = rises.where((table["arm"] == "late") | (table["seed"] == 0), 20 - table["epoch"])
+    figure, drawn = plot_training(table)
+    assert [line.get_label() for line in figure.axes[0].lines] == [
+        "late (2 seeds)",
+        "early (2 seeds, smallest loss at epochs 8 to 20)",
+    ]
+    # What is drawn stays the same table.
+    pd.testing.assert_frame_equal(drawn, plot_training(table.drop(columns="validation_loss"))[1])
+
+
 def test_final_accuracy_has_a_dot_and_interval_for_each_seed():
     table = histories().query("epoch == 20").assign(low=0.1, high=0.95)
     figure, drawn = plot_final_accuracy(table)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fourier_addition.errors import UserError
@@ -20,6 +21,7 @@ from fourier_addition.numbers import tokenizer_number_space
 from fourier_addition.tasks import TEMPLATES, Task, dataset
 from fourier_addition.training.batches import LengthBuckets, lines_of
 from fourier_addition.training.evaluation import evaluate
+from fourier_addition.training.history import best_epoch, best_in_words
 from fourier_addition.training.launch import launch
 from fourier_addition.training.learners import GPT2Learner, HuggingFaceLearner, learner_for
 from fourier_addition.training.loop import fit
@@ -33,6 +35,7 @@ from fourier_addition.training.start import (
     set_dropout,
     start_model,
 )
+from safetensors.torch import load_file
 from tiny import tiny_model
 
 NUMBERS = 21
@@ -591,3 +594,135 @@ def test_pretraining_lowers_its_loss():
     assert len(history) == 40 and history["loss"].iloc[-5:].mean() < 0.85 * history["loss"].iloc[:5].mean()
     with pytest.raises(UserError, match="do not fill one batch"):
         fit_text(view, lines[:3], TrainingSettings(**settings, learning_rate=1e-3))
+
+
+def keeping(job, folder, epochs):
+    """The same job, which keeps its weights at some epochs."""
+    kept = {"kept": str(folder / "kept"), "kept_manifest": str(folder / "kept.json")}
+    return replace(job, seeds=tuple(replace(files, **kept) for files in job.seeds), keep=epochs)
+
+
+def weights_in(folder):
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("loss_over", ["numbers", "vocabulary"])
+def test_kept_weights_are_those_of_shorter_runs_and_change_nothing(directory, examples, tmp_path, loss_over):
+    examples.to_parquet(tmp_path / "examples.parquet")
+    plain, kept = tmp_path / "plain", tmp_path / "kept"
+    for folder in (plain, kept):
+        folder.mkdir()
+    job = job_in(plain, directory, tmp_path / "examples.parquet")
+    job = replace(job, settings=replace(job.settings, loss_over=loss_over))
+    train_run(job)
+    same = replace(job_in(kept, directory, tmp_path / "examples.parquet"), settings=job.settings)
+    train_run(keeping(same, kept, (0, 1, 2)))
+
+    # Keeping weights moves none of them; the start and the end are among them.
+    checkpoint = (plain / "checkpoint/model.safetensors").read_bytes()
+    assert (kept / "checkpoint/model.safetensors").read_bytes() == checkpoint
+    assert (kept / "history.parquet").read_bytes() == (plain / "history.parquet").read_bytes()
+    assert sorted(path.name for path in (kept / "kept").iterdir()) == ["epoch-0", "epoch-1", "epoch-2"]
+    assert (kept / "kept/epoch-2/model.safetensors").read_bytes() == checkpoint
+    start = load_model(directory).model.state_dict()
+    for name, weight in load_model(kept / "kept/epoch-0").model.state_dict().items():
+        assert torch.equal(weight, start[name]), name
+    middle = load_model(kept / "kept/epoch-1")
+    assert middle.vocab_size == load_model(directory).vocab_size
+    assert not torch.equal(middle.embedding_parameter(), start["transformer.wte.weight"])
+    assert "epoch-1/model.safetensors" in read_manifest(kept / "kept.json")["files"]
+    assert not list(kept.glob("*.kept")) and not list(kept.glob("*.state"))
+
+
+def test_stacked_seeds_keep_the_weights_of_each(directory, examples, tmp_path):
+    examples.to_parquet(tmp_path / "examples.parquet")
+    job = job_in(tmp_path, directory, tmp_path / "examples.parquet")
+    files = [
+        SeedFiles(
+            f"sums.seed{seed}",
+            seed,
+            *(str(tmp_path / f"{seed}-{name}") for name in ("checkpoint", "manifest", "history", "accuracy")),
+            *(str(tmp_path / f"{seed}-{name}") for name in ("kept", "kept.json")),
+        )
+        for seed in (0, 1)
+    ]
+    train_run(replace(job, seeds=tuple(files), keep=(1, 2)))
+    for seed in (0, 1):
+        last = weights_in(tmp_path / f"{seed}-checkpoint")
+        kept = [weights_in(tmp_path / f"{seed}-kept/epoch-{epoch}") for epoch in (1, 2)]
+        assert all(torch.equal(kept[1][name], last[name]) for name in last)
+        assert not all(torch.equal(kept[0][name], last[name]) for name in last)
+
+
+# The weights that a run ends with
+
+OVERFIT = TrainingSettings(epochs=30, learning_rate=2e-2, batch_size=8)
+"""A rate so high that the validation loss rises again before the end."""
+
+
+def test_a_run_ends_with_the_best_epochs_weights_where_asked(examples):
+    view, history = trained(examples, replace(OVERFIT, keep="best"))
+    best = best_epoch(history)
+    assert best is not None and best < 30
+    losses = history.set_index("epoch")["validation_loss"]
+    assert losses[best] == losses.min() < losses[30]
+    found = evaluate(view, lines_of(view, examples, "validation"), number_ids(view))
+    assert found["loss"] == pytest.approx(losses[best], abs=1e-6)
+    # And the history is the same as that of the run that keeps its last weights.
+    other, plain = trained(examples, OVERFIT)
+    pd.testing.assert_frame_equal(history, plain)
+    last = evaluate(other, lines_of(other, examples, "validation"), number_ids(other))
+    assert last["loss"] == pytest.approx(losses[30], abs=1e-6)
+
+
+def test_stacked_seeds_keep_each_its_own_best_epoch(examples):
+    views = [tiny(seed) for seed in (0, 1)]
+    lines = [lines_of(views[0], examples, split) for split in ("train", "validation")]
+    settings = replace(OVERFIT, keep="best")
+    histories = fit(views, *lines, number_ids(views[0]), settings, seeds=(0, 1))
+    best = [best_epoch(history) for history in histories]
+    assert best[0] != best[1]
+    for view, history in zip(views, histories, strict=True):
+        found = evaluate(view, lines[1], number_ids(view))
+        assert found["loss"] == pytest.approx(history["validation_loss"].min(), abs=1e-5)
+
+
+def test_a_killed_run_resumes_to_the_same_best_weights(examples, tmp_path):
+    settings = replace(OVERFIT, keep="best", save_seconds=0.0)
+    whole, history = trained(examples, settings)
+    state = tmp_path / "run.state"
+    steps = LengthBuckets(lines_of(whole, examples, "train"), whole.device).steps(8)
+    # Late enough that the best epoch is over, and not at an epoch's end.
+    stop = (best_epoch(history) + 3) * steps + 2
+
+    class Killed(Exception):
+        pass
+
+    def kill(step, _):
+        if step == stop:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trained(examples, settings, state_file=state, on_step=kill)
+    again, resumed = trained(examples, settings, state_file=state)
+    pd.testing.assert_frame_equal(resumed, history)
+    for ours, theirs in zip(again.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_log_says_when_the_validation_loss_was_smallest():
+    history = pd.DataFrame({"epoch": [0, 1, 2, 3], "validation_loss": [4.0, 2.0, 2.0, 36.0]})
+    assert best_epoch(history) == 1
+    assert best_in_words(history, "last") == (
+        "the validation loss was smallest, 2.0000, at epoch 1 of 3 (at the end 36.0000); "
+        "the weights of epoch 3 are kept"
+    )
+    assert best_in_words(history, "best").endswith("; the weights of epoch 1 are kept")
+    history["validation_loss"] = float("nan")
+    assert best_epoch(history) is None
+    assert "no validation loss is finite" in best_in_words(history, "best")
+
+
+def test_an_unknown_word_for_the_weights_is_refused():
+    with pytest.raises(UserError, match="`keep` must be one of last, best, not 'first'"):
+        TrainingSettings(epochs=1, learning_rate=1.0, keep="first")

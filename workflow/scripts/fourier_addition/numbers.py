@@ -142,7 +142,8 @@ def number_tokens(
     found: dict[tuple[int, ...], int] = {}
     for number in range(count):
         tokens = tuple(int(each) for each in encode_after(encode, ANSWER_FORMS[form].format(number=number)))
-        written = "".join(decode([token]) for token in tokens).replace(" ", "")
+        # A space piece says nothing alone, and WordPiece marks what continues a word.
+        written = "".join(decode([token]).strip().removeprefix("##") for token in tokens)
         if written != str(number) or tokens in found:
             raise UserError(
                 f"Number {number} in the '{form}' form is not written by its tokens {list(tokens)}, which say"
@@ -165,3 +166,13 @@ def continuing_tokens(tokens: Sequence[str | None]) -> list[int]:
         for index, token in enumerate(tokens)
         if token is not None and token.startswith(mark) and token[len(mark) :][:1].isdecimal()
     ]
+
+
+def tokenizer_number_tokens(tokenizer: Any, form: str, count: int) -> list[tuple[int, ...]]:
+    """`number_tokens` of a Hugging Face tokenizer, as of `tokenizer_number_space`."""
+    return number_tokens(
+        lambda text: tokenizer.encode(text, add_special_tokens=False),
+        form,
+        count,
+        lambda ids: str(tokenizer.decode(list(ids))),
+    )

@@ -1,8 +1,8 @@
 """Log-probabilities of numbers that are several tokens each, from one prefix tree over their tokens.
 
 The probability of a number is the product of the probabilities of its tokens, each after the ones before it,
-and of its end (`Ending`). Numbers that begin alike share a node of the tree. The model runs once on a node: on
-one token, with the keys and values of what stands before.
+and of its end (`Ending`). Numbers that begin alike share a node of the tree. The model runs once on a node:
+on one token, with the keys and values of what stands before.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fourier_addition.errors import UserError
 from fourier_addition.models.prefix_cache import PrefixCache, Stem, shared_batches
 from fourier_addition.models.prefixes import common_length
 from fourier_addition.models.view import ModelView
+from fourier_addition.numbers import ANSWER_ENDS, continuing_tokens, encode_after
 
 SMALLEST = 1e-12
 """Least probability of an end: float32 cannot tell a smaller one from 1 - 1."""
@@ -70,6 +71,32 @@ def number_tree(numbers: Sequence[Sequence[int]]) -> NumberTree:
     return NumberTree(
         tuple(token), tuple(tuple(each.values()) for each in children), tuple(complete), len(numbers)
     )
+
+
+def ending_of(view: ModelView, end: str, separator: str) -> tuple[Ending | None, list[int]]:
+    """What must follow a number, by the configuration's word for it, and the tokens that go on with a digit.
+
+    end: one of `ANSWER_ENDS`. separator: what ends every solved example; its first token after a number
+    counts. Raises UserError for another word, and for an end by a separator that has no token of its own.
+    """
+    vocabulary = view.tokenizer.convert_ids_to_tokens(list(range(min(len(view.tokenizer), view.vocab_size))))
+    continuing = continuing_tokens(vocabulary)
+    if end == "no-digit":
+        return Ending(tuple(continuing), inside=False), continuing
+    if end == "separator":
+        number, both = (
+            encode_after(lambda text: view.tokenizer.encode(text, add_special_tokens=False), text)
+            for text in ("0", f"0{separator}")
+        )
+        if len(both) <= len(number) or both[: len(number)] != number:
+            raise UserError(
+                f"The separator {separator!r} has no token of its own after a number: use the `answer_end`"
+                " no-digit."
+            )
+        return Ending((both[len(number)],), inside=True), continuing
+    if end not in ANSWER_ENDS:
+        raise UserError(f"The answer's end '{end}' is not known; it is one of {', '.join(ANSWER_ENDS)}.")
+    return None, continuing
 
 
 @torch.inference_mode()

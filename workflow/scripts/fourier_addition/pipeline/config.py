@@ -26,7 +26,9 @@ from fourier_addition.pipeline.config_errors import sentence_of
 from fourier_addition.pipeline.config_values import converted
 from fourier_addition.pipeline.name_checks import check_names
 
-SCHEMA = Path(__file__).resolve().parents[4] / "config" / "schema.yaml"
+SHIPPED = Path(__file__).with_name("schema.yaml")
+"""The copy of the schema in an installed package; a checkout has none."""
+SCHEMA = SHIPPED if SHIPPED.is_file() else Path(__file__).resolve().parents[4] / "config" / "schema.yaml"
 
 
 @cache

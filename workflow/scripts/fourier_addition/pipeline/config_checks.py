@@ -188,6 +188,12 @@ def check_runs(config: Mapping[str, Any]) -> None:
             )
         if run["loss_on"] == "line" and run["loss_over"] != "vocabulary":
             raise UserError(f"Config key `{where}.loss_over` must be vocabulary for `loss_on: line`.")
+        late = [epoch for epoch in run.get("keep_checkpoints", ()) if epoch > run.get("epochs", 0)]
+        if late:
+            raise UserError(
+                f"Config key `{where}.keep_checkpoints` has epoch {late[0]}, but the run has {run['epochs']} "
+                "epochs."
+            )
         _check_batch_size(config, run, where)
         needed, known = task_of(config, run["task"]).numbers, known_numbers(config, run["model"])
         # A prompted run writes its answer token by token and needs no number to be one token.

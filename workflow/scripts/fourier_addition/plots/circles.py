@@ -92,7 +92,7 @@ def plot_circles(
         image = _draw_cells(ax, own)
         ax.set_title(_title(position, target))
         parts.append(("abcdefghijklmnopqrstuvwxyz"[i % 26], own[list(COLUMNS)]))
-    for ax in axes.flat[len(shown) :]:
+    for ax in axes.flat[max(1, len(shown)) :]:
         ax.remove()
     if image is None:
         frame.empty(axes[0, 0], "no probe was fitted")

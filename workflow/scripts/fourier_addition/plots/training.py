@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from fourier_addition.plots import frame, theme
 from fourier_addition.plots.columns import require, require_fractions
+from fourier_addition.training.history import best_epoch
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 
@@ -54,7 +55,7 @@ def draw_training(
             100 * line["mean"],
             color=shades[arm],
             linestyle=_DASHES[i % len(_DASHES)],
-            label=f"{name} ({seeds} seed{'s' if seeds != 1 else ''})",
+            label=f"{name} ({seeds} seed{'s' if seeds != 1 else ''}{_best_of(table[table['arm'] == arm])})",
         )
         ax.fill_between(
             line["epoch"], 100 * line["low"], 100 * line["high"], color=shades[arm], alpha=0.2, linewidth=0
@@ -69,6 +70,18 @@ def draw_training(
     return curves
 
 
+def _best_of(histories: pd.DataFrame) -> str:
+    """At which epochs the seeds of an arm had their smallest validation loss, where one was not the last."""
+    if "validation_loss" not in histories:
+        return ""
+    seeds = [history for _, history in histories.groupby("seed", sort=False)]
+    best = [epoch for epoch in map(best_epoch, seeds) if epoch is not None]
+    if not best or all(epoch == history["epoch"].max() for epoch, history in zip(best, seeds, strict=False)):
+        return ""
+    low, high = min(best), max(best)
+    return f", smallest loss at epoch{f' {low}' if low == high else f's {low} to {high}'}"
+
+
 @theme.themed
 def plot_training(
     table: pd.DataFrame,
@@ -81,7 +94,8 @@ def plot_training(
 ) -> tuple[Figure, pd.DataFrame]:
     """Accuracy by epoch for each arm: mean over seeds and one standard deviation (figure 7b).
 
-    table: arm, seed, epoch, accuracy (fraction). names: arm -> what the legend calls it.
+    table: arm, seed, epoch, accuracy (fraction), and, where the legend is to say when it was smallest,
+    validation_loss (nats). names: arm -> what the legend calls it.
     colours: arm -> colour, before those of the theme.
     Returns the figure and the drawn table: panel, arm, epoch, mean, deviation (over seeds, empty
     for one seed), seeds, low, high (fractions, kept within 0..1).

@@ -21,6 +21,7 @@ import torch
 from fourier_addition.errors import UserError
 from fourier_addition.models import ModelView
 from fourier_addition.training.batches import Batch, LengthBuckets, Lines
+from fourier_addition.training.best import BestWeights
 from fourier_addition.training.evaluation import BATCH_SIZE, measured
 from fourier_addition.training.learners import Learner, learner_for
 from fourier_addition.training.optimizer import clip_gradients, optimizer_for
@@ -44,12 +45,14 @@ def fit(
     identity: Mapping[str, Any] | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] = lambda seed, row: None,
     on_step: Callable[[int, int], None] = lambda step, steps: None,
+    keep: Callable[[int, Learner], None] = lambda epoch, learner: None,
 ) -> list[pd.DataFrame]:
     """Train models in place, one a seed, side by side; the history of each, one row an evaluation.
 
     views: models of one shape on one device. number_ids: (number,) token ids of 0..p-1.
     seeds: decide each model's order of the data. state_file: keeps the state of a killed run. identity:
-    what, besides the settings, makes two runs the same run (data, start, code). Columns: epoch (0 is
+    what, besides the settings, makes two runs the same run (data, start, code). keep: is given the learner
+    before training, as epoch 0, and after every epoch, in the process that writes files. Columns: epoch (0 is
     before training), step, train_loss, validation_loss, accuracy, within_2, within_10, learning_rate.
     Raises UserError when a batch does not fit or the loss is not finite; the last good state stays on disk.
     """
@@ -65,9 +68,14 @@ def fit(
     resumable = Resumable(state_file, who, settings.save_seconds)
     saved = resumable.load(learner, optimizer)
     gradients = Gradients(learner, optimizer, settings)
-    progress = Progress.resumed(saved, views[0].device) if saved else Progress([[] for _ in views])
-    if not saved:
+    best = BestWeights(learner) if settings.keep == "best" else None
+    if saved:
+        progress = Progress.resumed(saved, views[0].device, best)
+    else:
+        progress = Progress([[] for _ in views], best=best)
         progress.add_rows(0, measured(learner, held_out.in_order(BATCH_SIZE)), settings.rate_at(0))
+        if gradients.main:
+            keep(0, learner)
 
     for epoch in range(progress.epoch, settings.epochs):
         # One step a batch, at a rate that falls linearly to 0.
@@ -87,8 +95,13 @@ def fit(
             added = progress.add_rows(step, found, settings.rate_at((epoch + 1) / settings.epochs))
             for seed, row in zip(seeds, added, strict=True):
                 on_epoch(seed, row)
+        if gradients.main:
+            keep(epoch + 1, learner)
         progress.begin(epoch + 1)
 
+    # The weights of the last epoch, or of the best one.
+    if best is not None:
+        best.put_back()
     learner.finish()
     return [pd.DataFrame(history) for history in progress.histories]
 
@@ -114,24 +127,29 @@ class Progress:
     """How far a run has come.
 
     histories: the rows of each seed so far. epoch: the epoch under way, from 0. done: its steps so
-    far. losses: their losses, each (seed,) in nats on the model's device.
+    far. losses: their losses, each (seed,) in nats on the model's device. best: keeps the weights of each
+    seed's best epoch; None where the last ones are kept.
     """
 
     histories: list[list[dict[str, float]]]
     epoch: int = 0
     done: int = 0
     losses: list[torch.Tensor] = field(default_factory=list)
+    best: BestWeights | None = None
 
     @classmethod
-    def resumed(cls, saved: Mapping[str, Any], device: torch.device) -> Progress:
-        """The progress that `saved` wrote."""
+    def resumed(cls, saved: Mapping[str, Any], device: torch.device, best: BestWeights | None) -> Progress:
+        """The progress that `saved` wrote, and the best weights so far in `best`."""
         losses = [*saved["losses"].to(device)]
-        return cls(saved["histories"], saved["epoch"], saved["done"], losses)
+        if best is not None:
+            best.resume(saved["best"])
+        return cls(saved["histories"], saved["epoch"], saved["done"], losses, best)
 
     def saved(self) -> dict[str, Any]:
         """The progress as plain values and one tensor, losses (step, seed)."""
         losses = torch.stack(self.losses).cpu()
-        return {"epoch": self.epoch, "done": self.done, "histories": self.histories, "losses": losses}
+        saved = {"epoch": self.epoch, "done": self.done, "histories": self.histories, "losses": losses}
+        return saved if self.best is None else {**saved, "best": self.best.saved()}
 
     def add_step(self, losses: torch.Tensor) -> None:
         """Add a step's losses, (seed,)."""
@@ -146,6 +164,8 @@ class Progress:
         self, step: int, found: Sequence[Mapping[str, float]], rate: float
     ) -> list[dict[str, float]]:
         """Add an evaluation after `step` steps to the history of each seed; returns the new rows.
+
+        The weights must still be those that were evaluated: the best are kept here.
 
         Before the first step this is epoch 0, without a training loss; later the epoch under way has
         ended.
@@ -166,6 +186,8 @@ class Progress:
         ]
         for history, row in zip(self.histories, rows, strict=True):
             history.append(row)
+        if self.best is not None:
+            self.best.consider(rows)
         return rows
 
 

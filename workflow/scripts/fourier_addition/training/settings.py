@@ -11,6 +11,7 @@ from fourier_addition.errors import UserError
 LOSSES_ON = ("answer", "line")
 LOSSES_OVER = ("numbers", "vocabulary")
 MIXED_PRECISION = ("none", "bf16")
+KEEP = ("last", "best")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class TrainingSettings:
     accumulate: parts that a batch is computed in, where it does not fit at once.
     compile: torch.compile with static shapes (CUDA graphs on a GPU).
     evaluate_every: epochs between validations.
+    keep: the weights at the end: of the `last` epoch, or of the `best`, with the smallest validation loss.
     save_seconds: the state is saved at the first step after this long.
     """
 
@@ -41,6 +43,7 @@ class TrainingSettings:
     accumulate: int = 1
     compile: bool = False
     evaluate_every: int = 1
+    keep: str = "last"
     save_seconds: float = 60.0
 
     def __post_init__(self) -> None:
@@ -48,6 +51,7 @@ class TrainingSettings:
             ("loss_on", LOSSES_ON),
             ("loss_over", LOSSES_OVER),
             ("mixed_precision", MIXED_PRECISION),
+            ("keep", KEEP),
         ):
             if getattr(self, key) not in allowed:
                 raise UserError(f"`{key}` must be one of {', '.join(allowed)}, not '{getattr(self, key)}'.")

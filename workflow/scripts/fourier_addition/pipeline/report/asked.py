@@ -15,8 +15,9 @@ from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.figures import KINDS, PAPER, Kind, views
 from fourier_addition.pipeline.tables import PAPER_TABLES, TABLE_KINDS
 
-CAPTIONS = Path(__file__).resolve().parents[4] / "report"
-"""The captions of Snakemake's own report, one file a family of figures. An installed package has none."""
+SHIPPED = Path(__file__).with_name("captions")
+CAPTIONS = SHIPPED if SHIPPED.is_dir() else Path(__file__).resolve().parents[4] / "report"
+"""The captions of Snakemake's own report, one file a family of figures; an installed package has a copy."""
 
 
 @dataclass(frozen=True)

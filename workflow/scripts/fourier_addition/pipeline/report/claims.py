@@ -46,7 +46,9 @@ def _claims_of(found: Table, study: Study) -> str:
     return (
         f'<div class="counts" role="group" aria-label="Show the claims of one verdict">{buttons}</div>'
         f'<p class="quiet">{LEGEND}</p>'
-        + scrolling(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", "Claims")
+        + scrolling(
+            f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', "Claims"
+        )
         + f"<p>{data_link(found.files[0], 'every column')}</p>"
     )
 
@@ -66,8 +68,8 @@ def _row(row: Mapping[Any, Any], study: Study) -> str:
         f'<td class="wide">{escape(_text(row["statement"]))}<br>'
         f'<span class="quiet">{escape(_text(row["run"]))}</span></td>',
         f"<td>{escape(_text(row['paper']))}</td>",
-        f"<td>{escape(_text(row['here']))}</td>",
-        f'<td>{drawing(row)}<span class="quiet">{criterion}</span></td>',
+        f'<td class="some">{escape(_text(row["here"]))}</td>',
+        f'<td class="of-{_style(verdict)}">{drawing(row)}<span class="quiet">{criterion}</span></td>',
         f'<td><span class="badge {_style(verdict)}">{escape(verdict)}</span></td>',
         f"<td>{_links(claim, study)}</td>",
     ]
@@ -88,7 +90,8 @@ def _links(claim: str, study: Study) -> str:
     for name in named:
         if name in figures:
             place = anchor("figure", name)
-            links.append(f'<a href="#{place}">{name}</a> (<a href="#{place}-data">data of {name}</a>)')
+            data = f'<a href="#{place}-data" aria-label="data of {name}">data</a>'
+            links.append(f'<a href="#{place}">{name}</a> ({data})')
         elif name in tables:
             links.append(f'<a href="#{anchor("table", name)}">{name}</a>')
         else:

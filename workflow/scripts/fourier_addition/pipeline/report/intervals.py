@@ -60,7 +60,7 @@ def drawing(row: Mapping[str, Any]) -> str:
     """The drawing of one row of a table of claims as SVG; a dash in words where nothing was measured."""
     value, low, high = (_number(row.get(key)) for key in ("value", "low", "high"))
     if value is None or low is None or high is None:
-        return '<span class="none">not measured</span>'
+        return "<span>not measured</span><br>"
     threshold, paper = threshold_of(str(row["confirmed_when"])), _number(row.get("paper_value"))
     scale = scale_of(row, threshold)
     middle, at = 12, scale.place

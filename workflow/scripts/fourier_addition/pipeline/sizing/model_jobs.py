@@ -134,7 +134,8 @@ def training_estimate(config: Mapping[str, Any], run: str, machine: Machine = AS
         shape,
         machine,
         operations,
-        host=shape.weights + 8 * trained,
+        # The best epoch's weights are kept aside in main memory.
+        host=shape.weights + 8 * trained + (shape.weights if entry["keep"] == "best" else 0),
         gpu=state if epochs else pass_bytes(shape, batch, tokens),
         moved=moved,
         written=4 * shape.parameters,
@@ -237,6 +238,31 @@ def prompt_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSU
         gpu=cache + pass_bytes(shape, batch, tokens),
         moved=shape.weights * math.ceil(count / batch) * answer,
         written=500 * count,
+    )
+
+
+def digits_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSUMED) -> Estimate:
+    """Answers of t tokens read token by token, and p numbers after each of n prompts: 2 P ((t + 1) T + p) n.
+
+    GPU: weights, a pass, and the keys and values of a batch (2 T L d w B) at each of t tokens of the tree and
+    once more. Host: n p logits, three times.
+    """
+    entry, settings = config["runs"][run], config["digits"]
+    shape, tokens = shape_of(config, entry["model"], entry.get("precision")), tokens_of(config, run)
+    task = task_of(config, entry["task"])
+    answer = answer_tokens(task.largest_answer)
+    count = min(settings["examples"], examples_of(config, entry["task"], settings["split"]))
+    batch = config["capture"]["batch_size"]
+    cache = 2 * (tokens + answer) * shape.layers * shape.width * shape.weight_bytes * batch
+    passes = count * ((answer + 1) * tokens + task.numbers)
+    return model_job(
+        shape,
+        machine,
+        2 * shape.parameters * passes,
+        host=3 * 8 * count * task.numbers,
+        gpu=(answer + 1) * cache + pass_bytes(shape, batch, tokens),
+        moved=shape.weights * (math.ceil(count * task.numbers / batch) + count),
+        written=count * (answer + 1) * (100 + 20 * shape.layers),
     )
 
 

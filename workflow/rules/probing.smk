@@ -23,7 +23,9 @@ rule capture_positions:
         weights=weights_of,
         task=lambda wildcards: example_keys(run_of(wildcards)["task"]),
         task_name=lambda wildcards: run_of(wildcards)["task"],
-        capture={key: value for key, value in config["capture"].items() if key != "shard"},
+        capture={
+            key: value for key, value in config["capture"].items() if key != "shard"
+        },
     script:
         "../scripts/capture_positions.py"
 

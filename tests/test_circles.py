@@ -119,7 +119,7 @@ def test_figures_draw_what_they_are_given():
     figure, drawn = plot_coarse_to_fine(probes(planted), note="a note")
     assert set(drawn["position"]) == {"answer 1", "answer 2"} and set(drawn["target"]) == {"sum"}
     figure, drawn = plot_contributions(contributions_table())
-    assert "sum 0.80" in figure.axes[0].get_title() and len(drawn) == 14
+    assert "slope 0.80" in figure.axes[0].get_title() and len(drawn) == 14
     assert len(figure.axes[0].patches) == 6
     table = pd.DataFrame({"name": "run", "carries": [0, 1], "right": [9, 5], "examples": 10})
     table = table.assign(accuracy=table["right"] / 10, low=0.2, high=0.95)

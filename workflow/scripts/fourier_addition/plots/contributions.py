@@ -22,7 +22,7 @@ def plot_contributions(
     """Parts of module outputs in the circles of the sum, a row of panels for each answer token.
 
     table: of `contributions`. One panel for each period of `SHOWN`; bars are MLP and attention outputs by
-    layer. A panel's title has the sum of all parts, that of the first state among them: 1 is a perfect probe.
+    layer. A panel's title has the slope, the sum of all parts and that of the first state: 1 is a perfect probe.
     Returns the figure and the drawn table: panel and the columns above. Raises UserError when a column is
     missing.
     """
@@ -43,7 +43,7 @@ def plot_contributions(
         ax.axhline(0, color=theme.INK, linewidth=0.5)
         slope = float(rows["slope"].iloc[0])
         where = f"before answer token {position.split()[-1]}"
-        ax.set_title(f"T = {theme.period_text(period)}, {where}: sum {slope:.2f}")
+        ax.set_title(f"T = {theme.period_text(period)}, {where}: slope {slope:.2f}")
         ax.set_xlabel("layer")
         frame.ticks(ax.xaxis, 6, whole=True)
         if i % columns == 0:

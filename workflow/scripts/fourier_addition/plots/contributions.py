@@ -22,9 +22,9 @@ def plot_contributions(
     """Parts of module outputs in the circles of the sum, a row of panels for each answer token.
 
     table: of `contributions`. One panel for each period of `SHOWN`; bars are MLP and attention outputs by
-    layer. A panel's title has the slope, the sum of all parts and that of the first state: 1 is a perfect probe.
-    Returns the figure and the drawn table: panel and the columns above. Raises UserError when a column is
-    missing.
+    layer. A panel's title has the slope, the sum of all parts and that of the first state: 1 is a perfect
+    probe. Returns the figure and the drawn table: panel and the columns above. Raises UserError when a column
+    is missing.
     """
     require(table, COLUMNS, "the contributions")
     own = table[(table["target"] == "sum") & table["position"].str.startswith("answer")]

@@ -27,7 +27,9 @@ from fourier_addition.pipeline.run_checks import (
     check_interventions,
     check_kept,
     check_map,
+    check_modules_captured,
     check_number_tokens,
+    check_sums,
     check_trained,
     check_units,
 )
@@ -119,6 +121,7 @@ _INTERVENED = (check_number_tokens, check_interventions)
 _SUMMARIES_OF_RANGES = of_ranges("summary.parquet")
 _HISTORIES, _ACCURACIES = of_seeds("history.parquet"), of_seeds("accuracy.json")
 _EMBEDDING_SPECTRA = of_embedding("spectrum.parquet")
+_POSITIONS = of_run("position-probes.parquet")
 _CLUSTERS = of_embedding("clusters.parquet")
 _spectrum = partial(Kind, family="spectrum", caption_facts=("basis",))
 
@@ -490,6 +493,48 @@ _KINDS = (
         shows=_RUNS,
         inputs={"probes": of_run("probes.parquet")},
         facts=("names",),
+    ),
+    # Named positions: operands and answer tokens.
+    Kind(
+        name="position-probes",
+        family="circles",
+        description="Fourier probes of operands and sum at named positions: R2 by layer and period",
+        see="circles of operands at periods 2, 5 and 10, beside grey controls, and where the sum's begin",
+        keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
+        shows=_ONE_RUN,
+        inputs={"probes": _POSITIONS},
+        run_checks=(),
+    ),
+    Kind(
+        name="coarse-to-fine",
+        family="circles",
+        description="Fourier probes of the sum before each answer token, a curve by layer for each period",
+        see="long periods that rise in earlier layers than short ones: magnitude first, residues later",
+        keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
+        shows=_ONE_RUN,
+        inputs={"probes": _POSITIONS},
+        run_checks=(),
+    ),
+    Kind(
+        name="contributions",
+        family="circles",
+        description="what attention and MLP outputs add to the sum's circles (`capture.position_modules`)",
+        see="the few layers whose MLP or attention outputs write a circle of the sum",
+        keys=("capture.position_modules", "analysis.probe_periods"),
+        shows=_ONE_RUN,
+        inputs={"contributions": of_run("contributions.parquet")},
+        run_checks=(check_modules_captured,),
+    ),
+    Kind(
+        name="carries",
+        family="carries",
+        description="accuracy of written answers by the number of carries in the sum",
+        see="whether sums with more carries are answered worse",
+        keys=("tasks.<name>.operands", "runs.<name>.shots"),
+        shows=_RUNS,
+        inputs={"answers": of_run("answers.parquet")},
+        facts=("names",),
+        run_checks=(check_asked, check_sums),
     ),
     Kind(
         name="helix",

@@ -41,6 +41,32 @@ def check_asked(config: Mapping[str, Any], run: str, where: str) -> None:
         )
 
 
+def check_modules_captured(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse contributions of modules whose outputs are not captured at named positions."""
+    if not config["capture"]["position_modules"]:
+        raise UserError(
+            f"Config key `{where}` shows contributions of module outputs, which are captured only with "
+            "`capture.position_modules: true`."
+        )
+
+
+def check_sums(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run whose answers are no sums: only sums have carries."""
+    task = config["runs"][run]["task"]
+    operation = config["tasks"][task]["operation"]
+    if operation == "multiplication":
+        raise UserError(
+            f"Config key `{where}`: task '{task}' of run '{run}' multiplies, and only sums carry."
+        )
+
+
+def has_number_tokens(config: Mapping[str, Any], run: str) -> bool:
+    """Whether a run's model has a token for each number of its task, as far as the configuration tells."""
+    entry = config["runs"][run]
+    known = known_numbers(config, entry["model"])
+    return known is None or task_of(config, entry["task"]).numbers <= known
+
+
 def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None:
     """Refuse a run whose model writes numbers of its task as several tokens: it has no logits over them.
 
@@ -48,7 +74,7 @@ def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None
     """
     entry = config["runs"][run]
     needed, known = task_of(config, entry["task"]).numbers, known_numbers(config, entry["model"])
-    if known is not None and needed > known:
+    if not has_number_tokens(config, run):
         raise UserError(
             f"Config key `{where}`: run '{run}' needs the numbers 0..{needed - 1} as one token each, but "
             f"number {known} is not one token of model '{entry['model']}'; a prompted run has its written "

@@ -193,6 +193,33 @@ def capture_estimate(
     )
 
 
+def positions_estimate(
+    config: Mapping[str, Any], run: str, examples: int, machine: Machine = ASSUMED
+) -> Estimate:
+    """Capture of `examples` examples at k named positions: two operands and the answer's tokens.
+
+    k is 2 and as many as the largest answer has digits, which no tokenizer exceeds. Of each position the
+    L + 1 states, with modules 2 L outputs more. Else as `capture_estimate`, on lines with their answer.
+    """
+    entry, settings = config["runs"][run], config["capture"]
+    shape, tokens = shape_of(config, entry["model"], entry.get("precision")), tokens_of(config, run)
+    digits = len(str(task_of(config, entry["task"]).largest_answer))
+    vectors = shape.layers + 1 + (2 * shape.layers if settings["position_modules"] else 0)
+    value = PRECISIONS[settings["dtype"]]
+    one = (2 + digits) * vectors * shape.width * value
+    batch = min(settings["batch_size"], examples)
+    return model_job(
+        shape,
+        machine,
+        2 * shape.parameters * (tokens + digits) * examples,
+        host=2 * min(settings["block"], examples) * one + 3 * batch * one * 4 / value,
+        gpu=pass_bytes(shape, settings["batch_size"], tokens + digits)
+        + batch * (2 + digits) * (vectors * shape.width * 4 + 4 * 8192),
+        moved=shape.weights * math.ceil(examples / settings["batch_size"]),
+        written=examples * one,
+    )
+
+
 def prompt_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSUMED) -> Estimate:
     """Answers of t tokens to n test prompts: 2 P (T + t) n operations.
 

@@ -76,7 +76,7 @@ def plot_progress(
         for i, period in enumerate(key)
     }
     figure, axes = frame.panels(len(runs), 1 + len(sources), height=1.7)
-    parts = []
+    parts: list[tuple[str, pd.DataFrame]] = []
 
     for row, run in enumerate(runs):
         # Losses on the split that is held out.

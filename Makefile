@@ -3,6 +3,7 @@
 # make why                   what would rerun, and why;  make verify  the results against their manifests
 # make report                one HTML page, and a zip, of the results that are there
 # make test                  the checks after an edit, in minutes;  make test-system  kills, Slurm, S3, hubs;  make lint
+# make site                  the documentation as a site, in build/site
 # make cluster               what Slurm and S3 need;  make PROFILE=profiles/slurm  has it, and uses that profile
 # make clean-results         forget every result
 CONFIG ?= config/config.yaml
@@ -16,13 +17,14 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.set-up
 CLUSTER := $(VENV)/.set-up-cluster
 TEST := $(VENV)/.set-up-test
+SITE := $(VENV)/.set-up-site
 # Targets stand before `--configfile`, which would take them for files of its own.
 SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) $(if $(PROFILE),--workflow-profile $(PROFILE)) \
     --configfile $(CONFIG)
 SET_UP = VENV="$(VENV)" PYTHON="$(PYTHON)" sh workflow/set-up.sh
 
-.PHONY: all setup cluster setup-test results report test test-system lint format docs clean-results verify why \
-    bench-ablation bench-training
+.PHONY: all setup cluster setup-test results report test test-system lint format docs site clean-results verify \
+    why bench-ablation bench-capture bench-training
 
 all: results
 
@@ -30,7 +32,7 @@ setup: $(RUN) $(CONFIG) $(if $(PROFILE),$(CLUSTER))
 
 cluster: $(CLUSTER)
 
-setup-test: setup $(TEST)
+setup-test: setup $(TEST) $(SITE)
 
 # A configuration is never made; where it is missing, say so before anything is set up.
 $(CONFIG):
@@ -48,6 +50,10 @@ $(CLUSTER): $(RUN)
 
 $(TEST): $(CLUSTER)
 	$(SET_UP) test
+	touch $@
+
+$(SITE): $(TEST)
+	$(SET_UP) site
 	touch $@
 
 results: setup
@@ -76,6 +82,11 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
+# The documentation as a site, offline; any warning is an error.
+site: setup $(SITE)
+	$(BIN)/sphinx-build -W --keep-going -q -b html -c docs . build/site
+	@echo "The site is build/site/docs/index.html"
+
 docs: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.config_page
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.sizing --page docs/sizing.md \
@@ -95,6 +106,13 @@ bench-ablation: setup-test
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
 	$(BIN)/python bench/bench_ablation.py --peers-python .venv-peers/bin/python --output bench/ablation.json
+
+# Our capture against the bare forward pass, TransformerLens and nnsight; prints whether the bars are met.
+bench-capture: setup-test
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
+	$(BIN)/python bench/bench_capture.py --peers-python .venv-peers/bin/python --output bench/capture.json
 
 # Our training loop against Hugging Face Trainer; needs results/models/mini for the time to 99 %.
 bench-training: setup-test

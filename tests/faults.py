@@ -45,7 +45,8 @@ TARGETS = (
     "results/runs/mini.scratch.seed0/checkpoint.json",
 )
 """What a study is asked for: also the weights, which are made only for what needs them otherwise."""
-PATIENCE = 900
+STARTS = 300
+"""So often a study is started again at most: every stage has its kills in some forty starts."""
 
 
 def study_to_hurt(folder: Path, revision: str | None = None) -> Path:
@@ -209,9 +210,8 @@ class Killer:
         else:
             snakemake.kill()
             # A job that is still importing ends when it has done so.
-            deadline = time.monotonic() + 60
+            # One that goes on would do so until pytest ends the test.
             while any(map(running, alive)):
-                assert time.monotonic() < deadline, "A job goes on without its Snakemake."
                 time.sleep(0.01)
         self.counts[stage, kind] += 1
         return kind
@@ -267,10 +267,9 @@ class Killer:
 
     def to_the_end(self) -> None:
         """Start Snakemake again after every kill, until every stage had its kills and it has ended well."""
-        started = time.monotonic()
         log = self.folder / "snakemake.out"
         while True:
-            assert time.monotonic() - started < PATIENCE, (dict(self.counts), log.read_text()[-3000:])
+            assert self.starts < STARTS, (dict(self.counts), log.read_text()[-3000:])
             code = self.run(log)
             assert code in (0, None), log.read_text()[-6000:]
             self.look_for_resumed()
@@ -333,7 +332,6 @@ def in_own_mounts(script: str, folder: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1", "SNAKEMAKE": " ".join(SNAKEMAKE)},
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

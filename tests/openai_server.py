@@ -73,9 +73,8 @@ def serving(model: Path, log: Path) -> Iterator[int]:
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
         try:
-            deadline = time.monotonic() + 120
             while not _healthy(port):
-                assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
+                assert process.poll() is None, log.read_text()[-3000:]
                 time.sleep(0.2)
             yield port
         finally:
@@ -208,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def _forward(self, text: bytes) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.upstream)
         connection.request("POST", self.path, text, {"Content-Type": "application/json"})
         response = connection.getresponse()
         return response.status, response.read()

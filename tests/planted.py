@@ -93,9 +93,7 @@ def _plant(model: GPT2LMHeadModel, unit: Planted, periods: list[float], features
         for entry, feature in enumerate((4 * place, 4 * place + 2)):
             block.attn.c_attn.weight[feature, value + entry] = gain
         block.attn.c_proj.weight[first, at] = _wave(unit.period, unit.peak, unit.height)
-        block.attn.c_proj.weight[first + 1, at] = _wave(
-            unit.period, unit.peak + unit.period / 4, unit.height
-        )
+        block.attn.c_proj.weight[first + 1, at] = _wave(unit.period, unit.peak + unit.period / 4, unit.height)
         return
     # a neuron is 20 + cos(2 pi (s - fires) / period): gelu is the identity there
     angle = 2 * np.pi * unit.fires / unit.period

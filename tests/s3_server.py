@@ -22,7 +22,7 @@ def s3_server() -> Iterator[str]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         address = f"http://127.0.0.1:{port}"
-        for _ in range(600):
+        while True:
             with contextlib.suppress(urllib.error.URLError):
                 urllib.request.urlopen(f"{address}/moto-api/data.json", timeout=5).close()
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+
+import warm
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -31,26 +34,39 @@ def copy_of_the_tree(folder: Path, config: str = "tiny") -> Path:
 def snakemake(
     folder: Path, *arguments: str, expect: int = 0, environment: Mapping[str, str] | None = None
 ) -> str:
-    """Output of a Snakemake call in `folder`."""
-    ran = subprocess.run(
-        [*SNAKEMAKE, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
-        timeout=900,
-    )
-    output = ran.stdout + ran.stderr
-    assert ran.returncode == expect, output[-6000:]
+    """Output of a Snakemake call in `folder`.
+
+    Calls and their jobs are forks of a process that has imported Snakemake and the science; with an
+    `environment` they are processes of their own.
+    """
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
+    if environment is None:
+        status, output, errors = warm.call("snakemake", [*arguments], folder, env)
+    else:
+        command = [*SNAKEMAKE, *arguments]
+        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
+        status, output, errors = ran.returncode, ran.stdout, ran.stderr
+    output += errors
+    assert status == expect, output[-6000:]
     return output
 
 
 @cache
 def finished(base: Path, config: str = "micro") -> Path:
-    """A finished study below `base`, made once for all tests of a session, which must leave it as it is."""
-    folder = base / f"finished-{config}"
-    folder.mkdir()
-    snakemake(copy_of_the_tree(folder, config), "--cores", "2")
+    """A finished study, made once for a session: a copy for this process, whose tests leave it as it is.
+
+    base: folder of the session's temporary files, of this worker if there are several.
+    """
+    everyones = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made, folder = everyones / f"finished-{config}", base / f"own-{config}"
+    with (everyones / f"finished-{config}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            making = everyones / f"making-{config}"
+            making.mkdir()
+            snakemake(copy_of_the_tree(making, config), "--cores", "2")
+            making.rename(made)
+    shutil.copytree(made, folder, symlinks=True)
     return folder
 
 

@@ -214,6 +214,7 @@ SECTIONS = {
     "run": [*PROJECT["dependencies"], *EXTRAS["workflow"]],
     "cluster": EXTRAS["cluster"],
     "test": EXTRAS["dev"],
+    "site": EXTRAS["site"],
 }
 """Section of the lock -> what pyproject.toml asks for."""
 

@@ -246,8 +246,8 @@ def test_beside_another_workflow_nothing_is_looked_at(study):
         fcntl.flock(held, fcntl.LOCK_EX)
         held.write("process 1 on here, since then")
         held.flush()
-        refused = subprocess.run(command, cwd=study, capture_output=True, text=True, timeout=120)
-        dry = subprocess.run([*command, "--dry-run"], cwd=study, capture_output=True, text=True, timeout=120)
+        refused = subprocess.run(command, cwd=study, capture_output=True, text=True)
+        dry = subprocess.run([*command, "--dry-run"], cwd=study, capture_output=True, text=True)
     said = refused.stdout + refused.stderr
     assert refused.returncode == 1
     assert "\nAnother Snakemake (process 1 on here, since then) is at work in " in said
@@ -271,7 +271,7 @@ def test_two_workflows_in_one_folder(study, undisturbed):
         )
         for _ in range(2)
     ]
-    outputs = [process.communicate(timeout=300)[0] for process in both]
+    outputs = [process.communicate()[0] for process in both]
     codes = [process.returncode for process in both]
     assert sorted(codes) == [0, 1], outputs
     refused = outputs[codes.index(1)]

@@ -46,7 +46,9 @@ def test_an_own_state_changes_nothing_and_a_last_state_decides_the_answer(family
         same = patched_logits(view, encoded, ids, state, states[state], positions, batch_size=5)
         assert np.allclose(same, plain, atol=1e-4)
     # After the last block nothing else reaches the answer.
-    swapped = patched_logits(view, encoded, ids, view.n_layers, states[-1][::-1].copy(), positions, batch_size=5)
+    swapped = patched_logits(
+        view, encoded, ids, view.n_layers, states[-1][::-1].copy(), positions, batch_size=5
+    )
     assert np.allclose(swapped, plain[::-1], atol=1e-4) and not np.allclose(plain, plain[::-1], atol=1e-2)
 
 
@@ -80,9 +82,7 @@ def test_a_model_that_reads_a_helix_follows_the_patched_helix():
     # Any prompt will do, as nothing else reaches the answer.
     encoded = view.encode(["What is 1 + 2 ? A :"] * 240)
     sources = draw_sources(numbers, np.zeros(240), seed=0)
-    targets = Targets(
-        np.arange(240), sources, encoded, [one.position for one in encoded], numbers[sources]
-    )
+    targets = Targets(np.arange(240), sources, encoded, [one.position for one in encoded], numbers[sources])
     given = [states.astype(np.float32)] * (view.n_layers + 1)
     table = helix_patches(view, given, targets, numbers, np.zeros(240), ids, SETTINGS, batch_size=64)
     last = table[table["layer"] == view.n_layers].set_index("kind")

@@ -1,4 +1,4 @@
-"""workflow/set-up.sh takes the newest Python that fits and works, keeps environments, and installs sections."""
+"""workflow/set-up.sh takes the newest Python that fits and works, keeps environments, installs sections."""
 
 import os
 import re

@@ -59,6 +59,7 @@ ASKED = [
     (private.submits_jobs, (), False),
     (private.configuration_is_given, (), False),
     (private.configuration_files, (), []),
+    (private.require_profile, (["snakemake", "--workflow-profile=none"],), None),
     (private.results_lie_in_storage, (), False),
     (private.resource_limit, ("gpu",), None),
     (private.set_resource_limit, ("gpu", 2), None),
@@ -98,6 +99,20 @@ def test_a_part_that_is_gone_ends_in_one_sentence(function, arguments, answer):
     said, installed = str(caught.value), metadata.version("snakemake")
     assert re.match(rf"Snakemake {installed} has no `SimpleNamespace\.\w+(\.\w+)*`, which this", said)
     assert private.CHECKED_ON in said
+
+
+@pytest.mark.parametrize("written", [["--workflow-profile", "{}"], ["--workflow-profile={}"]])
+def test_a_profile_that_is_not_there_is_named(workflow, folder, written, tmp_path):
+    def require(profile):
+        private.require_profile(workflow, ["snakemake", *(word.format(profile) for word in written), "-n"])
+
+    (folder / "profiles/slurm").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "mine").mkdir()
+    for profile in ("slurm", tmp_path / "mine", "none"):
+        require(profile)
+    for profile in ("profiles/none", tmp_path / "gone"):
+        with pytest.raises(UserError, match=rf"^There is no profile {profile} in .*{folder}/profiles/slurm$"):
+            require(profile)
 
 
 def test_a_fault_of_a_snakefile_is_not_called_a_part_that_is_gone():

@@ -96,9 +96,7 @@ def run(
 ) -> SimpleNamespace:
     """Fetch in a process of its own, as huggingface_hub reads its environment when it is imported."""
     env = {**env, "PYTHONPATH": str(ROOT / "workflow" / "scripts")}
-    done = subprocess.run(
-        command(entry, directory, cache), env=env, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run(command(entry, directory, cache), env=env, capture_output=True, text=True)
     assert "Traceback" not in done.stderr, done.stderr
     found = json.loads(done.stdout) if done.returncode == 0 else None
     said = [line for line in done.stderr.splitlines() if line.startswith("USER ERROR ")]

@@ -35,6 +35,7 @@ from fourier_addition.training.start import (
     set_dropout,
     start_model,
 )
+from safetensors.torch import load_file
 from tiny import tiny_model
 
 NUMBERS = 21
@@ -593,6 +594,64 @@ def test_pretraining_lowers_its_loss():
     assert len(history) == 40 and history["loss"].iloc[-5:].mean() < 0.85 * history["loss"].iloc[:5].mean()
     with pytest.raises(UserError, match="do not fill one batch"):
         fit_text(view, lines[:3], TrainingSettings(**settings, learning_rate=1e-3))
+
+
+def keeping(job, folder, epochs):
+    """The same job, which keeps its weights at some epochs."""
+    kept = {"kept": str(folder / "kept"), "kept_manifest": str(folder / "kept.json")}
+    return replace(job, seeds=tuple(replace(files, **kept) for files in job.seeds), keep=epochs)
+
+
+def weights_in(folder):
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("loss_over", ["numbers", "vocabulary"])
+def test_kept_weights_are_those_of_shorter_runs_and_change_nothing(directory, examples, tmp_path, loss_over):
+    examples.to_parquet(tmp_path / "examples.parquet")
+    plain, kept = tmp_path / "plain", tmp_path / "kept"
+    for folder in (plain, kept):
+        folder.mkdir()
+    job = job_in(plain, directory, tmp_path / "examples.parquet")
+    job = replace(job, settings=replace(job.settings, loss_over=loss_over))
+    train_run(job)
+    same = replace(job_in(kept, directory, tmp_path / "examples.parquet"), settings=job.settings)
+    train_run(keeping(same, kept, (0, 1, 2)))
+
+    # Keeping weights moves none of them; the start and the end are among them.
+    checkpoint = (plain / "checkpoint/model.safetensors").read_bytes()
+    assert (kept / "checkpoint/model.safetensors").read_bytes() == checkpoint
+    assert (kept / "history.parquet").read_bytes() == (plain / "history.parquet").read_bytes()
+    assert sorted(path.name for path in (kept / "kept").iterdir()) == ["epoch-0", "epoch-1", "epoch-2"]
+    assert (kept / "kept/epoch-2/model.safetensors").read_bytes() == checkpoint
+    start = load_model(directory).model.state_dict()
+    for name, weight in load_model(kept / "kept/epoch-0").model.state_dict().items():
+        assert torch.equal(weight, start[name]), name
+    middle = load_model(kept / "kept/epoch-1")
+    assert middle.vocab_size == load_model(directory).vocab_size
+    assert not torch.equal(middle.embedding_parameter(), start["transformer.wte.weight"])
+    assert "epoch-1/model.safetensors" in read_manifest(kept / "kept.json")["files"]
+    assert not list(kept.glob("*.kept")) and not list(kept.glob("*.state"))
+
+
+def test_stacked_seeds_keep_the_weights_of_each(directory, examples, tmp_path):
+    examples.to_parquet(tmp_path / "examples.parquet")
+    job = job_in(tmp_path, directory, tmp_path / "examples.parquet")
+    files = [
+        SeedFiles(
+            f"sums.seed{seed}",
+            seed,
+            *(str(tmp_path / f"{seed}-{name}") for name in ("checkpoint", "manifest", "history", "accuracy")),
+            *(str(tmp_path / f"{seed}-{name}") for name in ("kept", "kept.json")),
+        )
+        for seed in (0, 1)
+    ]
+    train_run(replace(job, seeds=tuple(files), keep=(1, 2)))
+    for seed in (0, 1):
+        last = weights_in(tmp_path / f"{seed}-checkpoint")
+        kept = [weights_in(tmp_path / f"{seed}-kept/epoch-{epoch}") for epoch in (1, 2)]
+        assert all(torch.equal(kept[1][name], last[name]) for name in last)
+        assert not all(torch.equal(kept[0][name], last[name]) for name in last)
 
 
 # The weights that a run ends with

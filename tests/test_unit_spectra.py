@@ -168,10 +168,14 @@ def test_noise_is_not_called_tuned_and_waves_are():
     moments = UnitMoments.empty(41, 1, 1)
     moments.add(wave[:, None, None], answers)
     tuned = tuning(moments, basis)
-    expected = np.corrcoef(
-        wave, np.cos(2 * np.pi * answers / 10) * tuned.coefficient[3, 0].real
-        + np.sin(2 * np.pi * answers / 10) * tuned.coefficient[3, 0].imag
-    )[0, 1] ** 2
+    expected = (
+        np.corrcoef(
+            wave,
+            np.cos(2 * np.pi * answers / 10) * tuned.coefficient[3, 0].real
+            + np.sin(2 * np.pi * answers / 10) * tuned.coefficient[3, 0].imag,
+        )[0, 1]
+        ** 2
+    )
     assert tuned.r2[:, 0].argmax() + 1 == 4 and tuned.r2[3, 0] > tuned.threshold
     assert tuned.r2[3, 0] == pytest.approx(expected, rel=1e-6)
 

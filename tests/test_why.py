@@ -2,10 +2,9 @@
 
 import base64
 import os
-import subprocess
-import sys
 
 import pytest
+import warm
 from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, module_digests
 from fourier_addition.pipeline.why import explanation, job_name
 from fourier_addition.pipeline.why_causes import Planned, causes
@@ -145,15 +144,12 @@ def study(tmp_path_factory):
 
 def why(folder, *arguments, status=0):
     """What the command prints in a study's folder."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "fourier_addition.pipeline.why", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder / "workflow/scripts")},
-        capture_output=True,
-        text=True,
+    environment = {**os.environ, "PYTHONPATH": str(folder / "workflow/scripts")}
+    ended, output, errors = warm.call(
+        "module", ["fourier_addition.pipeline.why", *arguments], folder, environment
     )
-    assert ran.returncode == status, ran.stderr
-    return ran.stdout.splitlines() if status == 0 else ran.stderr
+    assert ended == status, errors
+    return output.splitlines() if status == 0 else errors
 
 
 @pytest.fixture()

@@ -38,10 +38,12 @@ from fourier_addition.pipeline.code_digest import code_digest
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.figures import views
 from fourier_addition.pipeline.own_files import own_files
+from fourier_addition.sources import is_gguf
 from fourier_addition.pipeline.snakemake_private import (
     configuration_files,
     configuration_is_given,
     is_main_process,
+    require_profile,
     results_lie_in_storage,
 )
 from fourier_addition.pipeline.tables import table_files, table_names
@@ -61,6 +63,11 @@ def in_one_sentence():
 DEFAULT = Path("config/config.yaml")
 if not DEFAULT.is_file():
     DEFAULT = RULES.parent.parent / DEFAULT
+
+# Snakemake itself passes over a profile that is not there.
+with in_one_sentence():
+    if is_main_process(workflow):
+        require_profile(workflow, sys.argv)
 
 # A file that is given replaces the default one; single values of `--config` change the default one.
 with in_one_sentence():
@@ -83,12 +90,20 @@ PROMPTED = [
 ]
 TRAINED = [name for name in INSTANCES if name not in PROMPTED]
 STACKED = [name for name, run in config["runs"].items() if run.get("stack_seeds")]
+KEEPING = [
+    name
+    for name, (run, _) in INSTANCES.items()
+    if config["runs"][run].get("keep_checkpoints")
+]
 PRETRAINED_MODELS = [
     name
     for name, entry in config["models"].items()
     if "pretrain" in entry["sources"][0]
 ]
-FETCHED_MODELS = [name for name in config["models"] if name not in PRETRAINED_MODELS]
+GGUF_MODELS = [name for name, entry in config["models"].items() if is_gguf(entry)]
+FETCHED_MODELS = [
+    name for name in config["models"] if name not in (*PRETRAINED_MODELS, *GGUF_MODELS)
+]
 CLAIMS = [name for name, table in config["tables"].items() if table["kind"] == "claims"]
 CAPTURE_SPLIT = config["capture"]["split"]
 

@@ -57,3 +57,77 @@ rule helix_patch:
         },
     script:
         "../scripts/helix_patch.py"
+
+
+# Heads and neurons: what each writes, what neurons follow, and what is lost without them.
+rule units:
+    input:
+        checkpoint=paths.run("{run}", "checkpoint.json"),
+        weights=checkpoint_of,
+        dataset=prompts_of,
+    output:
+        components=paths.run("{run}", "units/components.parquet"),
+        units=paths.run("{run}", "units/units.parquet"),
+        ranks=paths.run("{run}", "units/ranks.parquet"),
+        activations=paths.run("{run}", "units/activations.parquet"),
+        knockouts=paths.run("{run}", "units/knockouts.parquet"),
+    log:
+        "logs/runs/{run}/units.log",
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=sized("units", "gpu"),
+        gpu_mem_mb=sized("units", "gpu_mem_mb"),
+        mem_mb=growing(sized("units", "mem_mb")),
+        runtime=sized("units", "runtime"),
+    params:
+        code=digest("units.py"),
+        weights=weights_of,
+        numbers=number_params,
+        tau=run_tau,
+        shared_prefix=lambda wildcards: int(wildcards.run in PROMPTED),
+        settings=config["units"],
+        analysis={
+            key: config["analysis"][key]
+            for key in ("basis", "cut", "norm", "null_level", "seed")
+        },
+    script:
+        "../scripts/units.py"
+
+
+# Progress measures: when the key periods appear in training, at the epochs whose weights a run keeps.
+
+
+rule progress:
+    input:
+        kept=paths.run("{run}", "kept.json"),
+        weights=lambda wildcards: stored(paths.run(wildcards.run, "kept")),
+        dataset=lambda wildcards: paths.dataset(run_of(wildcards)["task"]),
+    output:
+        losses=paths.run("{run}", "progress.parquet"),
+        spectra=paths.run("{run}", "progress-spectra.parquet"),
+    log:
+        "logs/runs/{run}/progress.log",
+    wildcard_constraints:
+        run=alternatives(KEEPING),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=sized("progress", "gpu"),
+        gpu_mem_mb=sized("progress", "gpu_mem_mb"),
+        mem_mb=growing(sized("progress", "mem_mb")),
+        runtime=sized("progress", "runtime"),
+    params:
+        code=digest("progress.py"),
+        numbers=number_params,
+        epochs=lambda wildcards: sorted(run_of(wildcards)["keep_checkpoints"]),
+        split=CAPTURE_SPLIT,
+        batch_size=config["capture"]["batch_size"],
+        analysis={
+            key: value
+            for key, value in config["analysis"].items()
+            if key in ("basis", "norm", "average", "null_window", "seed")
+            or key.startswith("progress_")
+        },
+    script:
+        "../scripts/progress.py"

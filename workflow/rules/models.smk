@@ -1,13 +1,23 @@
 # Pre-trained models from outside: a wheel, a model hub or a local directory.
 
 
+def own_inputs(wildcards):
+    """A model in a folder of the user's: another one put there is fetched anew.
+
+    The folder is on this machine, wherever results lie and whatever prefix a module gives them.
+    """
+    return [local(file) for file in own_files(config["models"][wildcards.model])]
+
+
+def source_keys(wildcards):
+    """What decides which weights are fetched: other keys of a model must not fetch it again."""
+    entry = config["models"][wildcards.model]
+    return {key: entry[key] for key in ("sources", "sha256") if key in entry}
+
+
 rule fetch_model:
     input:
-        # A model in a folder of the user's: another one put there is fetched anew.
-        # The folder is on this machine, wherever results lie and whatever prefix a module gives them.
-        own=lambda wildcards: [
-            local(file) for file in own_files(config["models"][wildcards.model])
-        ],
+        own=own_inputs,
     output:
         directory=directory(paths.model("{model}")),
         manifest=paths.model("{model}") + ".json",
@@ -23,11 +33,52 @@ rule fetch_model:
         mem_mb=growing(sized("fetch_model", "mem_mb")),
     params:
         code=digest("fetch_model.py"),
-        # Only what decides which weights are fetched: other keys of a model must not fetch it again.
-        entry=lambda wildcards: {
-            key: config["models"][wildcards.model][key]
-            for key in ("sources", "sha256")
-            if key in config["models"][wildcards.model]
-        },
+        entry=source_keys,
     script:
         "../scripts/fetch_model.py"
+
+
+rule fetch_gguf:
+    input:
+        own=own_inputs,
+    output:
+        directory=directory(paths.gguf("{model}")),
+        manifest=paths.gguf("{model}") + ".json",
+    log:
+        "logs/models/{model}.fetch.log",
+    wildcard_constraints:
+        model=alternatives(GGUF_MODELS),
+    # Compute nodes often have no way out to the internet.
+    localrule: True
+    conda:
+        "../../envs/download.yaml"
+    resources:
+        mem_mb=growing(sized("fetch_gguf", "mem_mb")),
+    params:
+        code=digest("fetch_model.py"),
+        entry=source_keys,
+    script:
+        "../scripts/fetch_model.py"
+
+
+# Values are dequantised once; every other job reads the safetensors.
+rule read_gguf:
+    input:
+        gguf=paths.gguf("{model}") + ".json",
+        weights=stored(paths.gguf("{model}")),
+    output:
+        directory=directory(paths.model("{model}")),
+        manifest=paths.model("{model}") + ".json",
+    log:
+        "logs/models/{model}.log",
+    wildcard_constraints:
+        model=alternatives(GGUF_MODELS),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=growing(sized("read_gguf", "mem_mb")),
+        runtime=sized("read_gguf", "runtime"),
+    params:
+        code=digest("read_gguf.py"),
+    script:
+        "../scripts/read_gguf.py"

@@ -75,3 +75,43 @@ rule prompt:
         batch_size=config["capture"]["batch_size"],
     script:
         "../scripts/prompt.py"
+
+
+rule digits:
+    input:
+        checkpoint=paths.run("{run}", "checkpoint.json"),
+        weights=checkpoint_of,
+        prompts=paths.run("{run}", "prompts.parquet"),
+        shots=paths.run("{run}", "shots.json"),
+    output:
+        tokens=paths.run("{run}", "digits.parquet"),
+        accuracy=paths.run("{run}", "digit-accuracy.parquet"),
+        lens=paths.run("{run}", "digit-lens.parquet"),
+        predictions=paths.run("{run}", "digit-numbers.parquet"),
+        spectrum=paths.run("{run}", "digit-spectrum.parquet"),
+        summary=paths.run("{run}", "digits.json"),
+    log:
+        "logs/runs/{run}/digits.log",
+    wildcard_constraints:
+        run=alternatives(PROMPTED),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        gpu=sized("digits", "gpu"),
+        gpu_mem_mb=sized("digits", "gpu_mem_mb"),
+        mem_mb=growing(sized("digits", "mem_mb")),
+        runtime=sized("digits", "runtime"),
+    params:
+        code=digest("digits.py"),
+        weights=weights_of,
+        numbers=task_numbers,
+        answer=lambda wildcards: config["tasks"][run_of(wildcards)["task"]]["answer"],
+        digits=config["digits"],
+        batch_size=config["capture"]["batch_size"],
+        analysis={
+            key: value
+            for key, value in config["analysis"].items()
+            if key in ("basis", "average", "seed") or key.startswith("null_")
+        },
+    script:
+        "../scripts/digits.py"

@@ -39,7 +39,11 @@ rule train:
     log:
         "logs/runs/{run}/train.log",
     wildcard_constraints:
-        run=alternatives(name for name in TRAINED if INSTANCES[name][0] not in STACKED),
+        run=alternatives(
+            name
+            for name in TRAINED
+            if INSTANCES[name][0] not in STACKED and name not in KEEPING
+        ),
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -58,6 +62,29 @@ rule train:
         "../scripts/train.py"
 
 
+# Runs that keep their weights at chosen epochs: the same job, with the kept weights beside the checkpoint.
+use rule train as train_keeping with:
+    output:
+        directory=directory(paths.run("{run}", "checkpoint")),
+        manifest=paths.run("{run}", "checkpoint.json"),
+        history=paths.run("{run}", "history.parquet"),
+        accuracy=paths.run("{run}", "accuracy.json"),
+        kept=directory(paths.run("{run}", "kept")),
+        kept_manifest=paths.run("{run}", "kept.json"),
+    wildcard_constraints:
+        run=alternatives(name for name in KEEPING if INSTANCES[name][0] not in STACKED),
+
+
+def kept_by_every_seed(run):
+    """Outputs of a stacked run that keeps its weights at chosen epochs; none of another run."""
+    if not config["runs"][run].get("keep_checkpoints"):
+        return {}
+    return {
+        "kept": [directory(path) for path in of_every_seed(run, "kept")],
+        "kept_manifest": of_every_seed(run, "kept.json"),
+    }
+
+
 # Runs whose seeds train side by side: one job, the same files.
 for stacked in STACKED:
 
@@ -71,6 +98,7 @@ for stacked in STACKED:
             manifest=of_every_seed(stacked, "checkpoint.json"),
             history=of_every_seed(stacked, "history.parquet"),
             accuracy=of_every_seed(stacked, "accuracy.json"),
+            **kept_by_every_seed(stacked),
         log:
             f"logs/runs/{stacked}.train.log",
         conda:

@@ -1,5 +1,7 @@
 """Train one run: a model, a start, a task, with one seed or with all of them side by side."""
 
+from typing import Any
+
 from fourier_addition.pipeline.device import pick_device
 from fourier_addition.pipeline.job import job
 from fourier_addition.pipeline.mock import mock_snakemake
@@ -9,9 +11,9 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("train", run="mini.finetuned.seed0")
 
 
-def each(paths: object) -> list[str]:
-    """Paths of every seed."""
-    return [paths] if isinstance(paths, str) else list(map(str, paths))
+def each(paths: Any) -> list[Any]:
+    """Paths of every seed; None for each where a run has no such output."""
+    return [paths] if isinstance(paths, str) else [path and str(path) for path in paths]
 
 
 with job(snakemake):
@@ -42,6 +44,8 @@ with job(snakemake):
         each(outputs.manifest),
         each(outputs.history),
         each(outputs.accuracy),
+        each(outputs.get("kept", [None] * len(params.seeds))),
+        each(outputs.get("kept_manifest", [None] * len(params.seeds))),
         strict=True,
     )
     described = TrainingJob(
@@ -51,6 +55,7 @@ with job(snakemake):
         dataset=str(inputs.dataset),
         device=device,
         facts=provenance(snakemake, device=device),
+        keep=tuple(run.get("keep_checkpoints", ())),
     )
     if run["processes"] == 1:
         train_run(described)

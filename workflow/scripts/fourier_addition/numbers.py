@@ -118,3 +118,61 @@ def tokenizer_number_space(tokenizer: Any, form: str, limit: int = 100_000) -> N
         limit,
         lambda token: tokenizer.decode([token]),
     )
+
+
+ANSWER_ENDS = ("no-digit", "separator", "none")
+"""What must follow a number of several tokens, so that it is this number and not the start of another one:
+no further digit; the separator that ends every solved example; or nothing, so that 12 counts 123 too."""
+
+
+def number_tokens(
+    encode: Callable[[str], Sequence[int]],
+    form: str,
+    count: int,
+    decode: Callable[[Sequence[int]], str],
+) -> list[tuple[int, ...]]:
+    """The tokens of each of the numbers 0..count-1, as the tokenizer writes them after a prompt.
+
+    encode: text -> token ids, without special tokens. form: a key of `ANSWER_FORMS`. decode: token ids ->
+    text. Raises UserError for an unknown form, and for a number that its tokens do not give back (an
+    unknown-word token) or that shares them with another number.
+    """
+    if form not in ANSWER_FORMS:
+        raise UserError(f"Answer form '{form}' is not known; it is one of {', '.join(ANSWER_FORMS)}.")
+    found: dict[tuple[int, ...], int] = {}
+    for number in range(count):
+        tokens = tuple(int(each) for each in encode_after(encode, ANSWER_FORMS[form].format(number=number)))
+        # A space piece says nothing alone, and WordPiece marks what continues a word.
+        written = "".join(decode([token]).strip().removeprefix("##") for token in tokens)
+        if written != str(number) or tokens in found:
+            raise UserError(
+                f"Number {number} in the '{form}' form is not written by its tokens {list(tokens)}, which say"
+                f" {written!r}: this tokenizer has no tokens for its digits."
+            )
+        found[tokens] = number
+    return list(found)
+
+
+def continuing_tokens(tokens: Sequence[str | None]) -> list[int]:
+    """Ids of the tokens that go on with a digit where a number stands.
+
+    tokens: (token,) the vocabulary as the tokenizer stores it, so that a space before a digit shows (`Ġ1`,
+    `▁1`). WordPiece marks what continues a word with `##`; a token without the mark begins a new word.
+    """
+    marked = any(token is not None and token.startswith("##") for token in tokens)
+    mark = "##" if marked else ""
+    return [
+        index
+        for index, token in enumerate(tokens)
+        if token is not None and token.startswith(mark) and token[len(mark) :][:1].isdecimal()
+    ]
+
+
+def tokenizer_number_tokens(tokenizer: Any, form: str, count: int) -> list[tuple[int, ...]]:
+    """`number_tokens` of a Hugging Face tokenizer, as of `tokenizer_number_space`."""
+    return number_tokens(
+        lambda text: tokenizer.encode(text, add_special_tokens=False),
+        form,
+        count,
+        lambda ids: str(tokenizer.decode(list(ids))),
+    )

@@ -40,9 +40,7 @@ class Knockout:
     draw: int = -1
 
 
-def knockouts(
-    ranks: pd.DataFrame, counts: Sequence[int], draws: int, seed: int
-) -> list[Knockout]:
+def knockouts(ranks: pd.DataFrame, counts: Sequence[int], draws: int, seed: int) -> list[Knockout]:
     """The top units of every band, and random units of the same layer beside them.
 
     ranks: one module and layer of what `analysis.units.ranking` returns. counts: how many units are taken
@@ -52,9 +50,7 @@ def knockouts(
     """
     module, layer = str(ranks["module"].iloc[0]), int(ranks["layer"].iloc[0])
     bands = list(dict.fromkeys(ranks["band"]))
-    order = {
-        band: ranks.loc[ranks["band"] == band].sort_values("rank")["unit"].to_numpy() for band in bands
-    }
+    order = {band: ranks.loc[ranks["band"] == band].sort_values("rank")["unit"].to_numpy() for band in bands}
     units = len(order[bands[0]])
     chosen = sorted({int(count) for count in counts if count < units})
 

@@ -30,7 +30,9 @@ def usable_periods(numbers: np.ndarray, periods: Sequence[float]) -> list[float]
     span = int(np.max(numbers) - np.min(numbers)) + 1
     kept = [float(period) for period in periods if 0.9 * period <= span]
     if not kept:
-        raise UserError(f"None of the periods {', '.join(f'{p:g}' for p in periods)} fits into {span} numbers.")
+        raise UserError(
+            f"None of the periods {', '.join(f'{p:g}' for p in periods)} fits into {span} numbers."
+        )
     return kept
 
 
@@ -58,14 +60,21 @@ def parts(numbers: np.ndarray, periods: Sequence[float]) -> dict[str, np.ndarray
 
 
 def coefficients(features: np.ndarray, counts: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Least squares of states on features and a constant: (1 + dimension, feature).
+    """Least squares of states on features and a constant: (case, 1 + dimension, feature).
 
-    features: (value, dimension). counts: (value,) examples. sums: (value, feature) of their states.
+    features: (case, value, dimension), a fit for each case. counts: (value,) examples. sums: (value,
+    feature) of their states.
     """
-    design = np.hstack([np.ones((len(features), 1)), features])
-    gram = design.T @ (design * counts[:, None])
-    solved: np.ndarray = np.linalg.lstsq(gram, design.T @ sums, rcond=1e-12)[0]
+    gram, cross = _products(features, counts, sums)
+    solved: np.ndarray = np.linalg.pinv(gram, rcond=1e-12, hermitian=True) @ cross
     return solved
+
+
+def _products(features: np.ndarray, counts: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """X^T X (case, 1 + dimension, 1 + dimension) and X^T Y (case, 1 + dimension, feature) of all examples."""
+    design = np.concatenate([np.ones((*features.shape[:2], 1)), features], axis=2)
+    turned = design.transpose(0, 2, 1)
+    return (turned * counts) @ design, turned @ sums
 
 
 def held_out_fractions(states: GroupedStates, features: np.ndarray) -> np.ndarray:
@@ -75,22 +84,20 @@ def held_out_fractions(states: GroupedStates, features: np.ndarray) -> np.ndarra
     1 - (squared error / squared distance to the template's mean), summed over folds; it is negative
     where the fit is worse than the mean.
     """
-    errors, total = np.zeros(len(features)), 0.0
+    explained, total = np.zeros(len(features)), 0.0
     for fold in range(states.folds):
         # Training numbers decide the templates' means and the fits.
         test = states.fold == fold
         centres = states.centres(fold)
         counts, sums, _ = states.centred(~test, centres)
-        test_counts, test_sums, squares = states.centred(test, centres)
-        total += squares
+        fitted = coefficients(features[:, ~test], counts, sums)
 
-        # |x - f C|^2 summed over the examples of a number needs the sum of x only.
-        for case, own in enumerate(features):
-            design = np.hstack([np.ones((test.sum(), 1)), own[test]])
-            fitted = design @ coefficients(own[~test], counts, sums)
-            explained = 2 * (fitted * test_sums).sum() - (test_counts * np.square(fitted).sum(axis=1)).sum()
-            errors[case] += squares - explained
-    return 1 - errors / max(total, np.finfo(np.float64).tiny)
+        # |y|^2 - |y - x C|^2, summed over the held-out examples, needs X^T X and X^T Y only.
+        counts, sums, squares = states.centred(test, centres)
+        gram, cross = _products(features[:, test], counts, sums)
+        explained += (fitted * (2 * cross - gram @ fitted)).sum(axis=(1, 2))
+        total += squares
+    return explained / max(total, np.finfo(np.float64).tiny)
 
 
 def held_out_pca(states: GroupedStates, dimensions: Sequence[int]) -> dict[int, float]:

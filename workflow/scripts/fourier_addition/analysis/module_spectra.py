@@ -62,6 +62,20 @@ def _columns(magnitudes: np.ndarray, basis: FourierBasis, null: NullTest) -> dic
     }
 
 
+def spectrum_table(
+    magnitudes: np.ndarray,
+    logits: np.ndarray,
+    spectrum_of: Callable[[np.ndarray], np.ndarray],
+    basis: FourierBasis,
+    analysis: Mapping[str, Any],
+) -> pd.DataFrame:
+    """A spectrum and its outliers against shuffled numbers, with the last columns of `module_spectra`.
+
+    magnitudes: (component,). logits: (example, number), of which spectrum_of makes (component,) magnitudes.
+    """
+    return pd.DataFrame(_columns(magnitudes, basis, _null(magnitudes, logits, spectrum_of, basis, analysis)))
+
+
 def module_spectra(capture: xr.Dataset, number_rows: xr.Dataset, analysis: Mapping[str, Any]) -> pd.DataFrame:
     """Spectrum of every module's logits, averaged over the captured examples (section 3.2, figure 3).
 

@@ -59,7 +59,7 @@ class NumberSignals:
         return self.spectrum(self.values - (self.values @ waves) @ waves.T)
 
 
-def _columns(size: int, base_period: int, components: Sequence[float]) -> np.ndarray:
+def wave_columns(size: int, base_period: int, components: Sequence[float]) -> np.ndarray:
     """Orthonormal columns that span the constant and the waves of components, whole or not.
 
     Returns (number, column): by least squares, signals minus their part in these columns have no such
@@ -80,7 +80,7 @@ def _best_fit(signals: NumberSignals, found: Sequence[float], component: int) ->
     """The component near `component`, whole or not, whose wave leaves least of the signals beside `found`."""
     kept = []
     for offset in FINE:
-        columns = _columns(signals.size, signals.base_period, [*found, component + offset])
+        columns = wave_columns(signals.size, signals.base_period, [*found, component + offset])
         kept.append(np.square(signals.values @ columns).sum())
     return float(component + FINE[int(np.argmax(kept))])
 
@@ -101,7 +101,7 @@ def beside_larger(
     for place in candidates[np.argsort(-magnitudes[candidates], kind="stable")]:
         # What is left of this component beside the larger outliers.
         if found:
-            columns = _columns(signals.size, signals.base_period, found)
+            columns = wave_columns(signals.size, signals.base_period, found)
             left = prominence(signals.without(columns), window)[place]
             prominences[place] = min(own[place], left)
 

@@ -100,6 +100,8 @@ def prompted_table(results: Mapping[tuple[str, int], Mapping[str, Any]]) -> pd.D
     for (run, seed), found in results.items():
         row: dict[str, Any] = {"run": run, "seed": seed, "shots": found["shots"]["shots"]}
         for name, share in found["summary"].items():
+            if not isinstance(share, Mapping):
+                continue
             row |= {name if key == "share" else f"{name}_{key}": value for key, value in share.items()}
         rows.append(row)
     return pd.DataFrame(rows)

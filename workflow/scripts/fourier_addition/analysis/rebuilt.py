@@ -67,7 +67,7 @@ def _fitted(summed: GroupedStates, fold: int, features: np.ndarray, centres: np.
     outside = summed.fold != fold
     counts, sums, _ = summed.centred(outside, centres)
     design = np.hstack([np.ones((len(features), 1)), features])
-    fitted: np.ndarray = design @ coefficients(features[outside], counts, sums)
+    fitted: np.ndarray = design @ coefficients(features[None, outside], counts, sums)[0]
     return fitted
 
 

@@ -25,7 +25,7 @@ def component_writes(weights: np.ndarray, unembedding: np.ndarray, basis: Fourie
     weights: (unit, feature, d_model) W. unembedding: (number, d_model) W_U, or with the norm folded in.
     """
     units, features, width = weights.shape
-    to_rows = basis.matrix @ np.asarray(unembedding, np.float64)[: basis.points]
+    to_rows: np.ndarray = basis.matrix @ np.asarray(unembedding, np.float64)[: basis.points]
     rows = to_rows @ np.asarray(weights, np.float64).reshape(-1, width).T
 
     # Cosines are real parts, sines imaginary ones; a component without a sine is real.
@@ -33,7 +33,8 @@ def component_writes(weights: np.ndarray, unembedding: np.ndarray, basis: Fourie
     for function, part in (("cos", 1), ("sin", 1j)):
         selected = basis.row_function == function
         writes[basis.row_component[selected] - 1] += part * rows[selected]
-    return writes.reshape(basis.n_components, units, features)
+    parted: np.ndarray = writes.reshape(basis.n_components, units, features)
+    return parted
 
 
 def _angles(basis: FourierBasis) -> np.ndarray:
@@ -44,7 +45,8 @@ def _angles(basis: FourierBasis) -> np.ndarray:
 def _turned(sums: np.ndarray, basis: FourierBasis) -> np.ndarray:
     """Sum over answers s of exp(-i theta_k s) sums[s]: (number, unit, feature) -> (component, ...)."""
     turns = np.exp(-1j * _angles(basis)[:, None] * np.arange(len(sums)))
-    return (turns @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
+    turned: np.ndarray = (turns @ sums.reshape(len(sums), -1)).reshape(-1, *sums.shape[1:])
+    return turned
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class UnitSpectra:
 
     @property
     def offset(self) -> np.ndarray:
-        """Where the wave peaks relative to the answer, (component, unit), in numbers, within half a period."""
+        """Where the wave peaks relative to the answer, (component, unit), numbers, within half a period."""
         return in_numbers(np.angle(self.aligned), self.basis)
 
     @property

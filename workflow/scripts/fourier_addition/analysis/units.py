@@ -37,6 +37,27 @@ def component_table(spectra: UnitSpectra, module: str, layer: int) -> pd.DataFra
     )
 
 
+def summed_components(spectra: UnitSpectra, module: str, layer: int) -> pd.DataFrame:
+    """As `component_table`, of all units together, whose powers are added: one row a component, unit -1.
+
+    alignment and offset are NaN; answer_logit is the sum of the units'.
+    """
+    basis = spectra.basis
+    return pd.DataFrame(
+        {
+            "module": module,
+            "layer": layer,
+            "unit": -1,
+            "component": basis.components,
+            "period": basis.periods,
+            "magnitude": np.sqrt(spectra.power.sum(axis=1)),
+            "alignment": np.nan,
+            "offset": np.nan,
+            "answer_logit": spectra.answer_logit.sum(axis=1),
+        }
+    )
+
+
 def band_power(spectra: UnitSpectra, components: np.ndarray) -> np.ndarray:
     """Power of a band in each unit's logits, (unit,), in squared logits."""
     power: np.ndarray = spectra.power[np.asarray(components) - 1].sum(axis=0)
@@ -152,7 +173,9 @@ def activation_table(
     tables = []
     for neuron in neurons:
         if not 0 <= neuron < means.shape[1]:
-            raise UserError(f"Neuron {neuron} does not exist: the layer has the neurons 0..{means.shape[1] - 1}.")
+            raise UserError(
+                f"Neuron {neuron} does not exist: the layer has the neurons 0..{means.shape[1] - 1}."
+            )
         best = int(tuned.r2[:, neuron].argmax())
         wave = (tuned.coefficient[best, neuron] * np.exp(-2j * np.pi * present / basis.periods[best])).real
 
@@ -175,3 +198,19 @@ def activation_table(
         )
     return pd.concat(tables, ignore_index=True)
 
+
+def top_units(units: pd.DataFrame, ranks: pd.DataFrame, top: int = 5) -> pd.DataFrame:
+    """The units of each module and band with the largest power in it, over all layers.
+
+    units: of `unit_table`, all layers. ranks: of `ranking`, all layers. top: units for each.
+    Columns: module, band, layer, unit, band_power, share (of the band in its layer), and the other columns
+    of `unit_table`.
+    """
+    first = ranks.sort_values("power", ascending=False, kind="stable").groupby(["module", "band"]).head(top)
+    order = {band: place for place, band in enumerate(dict.fromkeys(ranks["band"]))}
+    first = first.assign(place=first["band"].map(order))
+    first = first.sort_values(["module", "place", "power"], ascending=[True, True, False], kind="stable")
+    first = first.rename(columns={"power": "band_power"})[
+        ["module", "band", "layer", "unit", "band_power", "share"]
+    ]
+    return first.merge(units, on=["module", "layer", "unit"], how="left", validate="many_to_one")

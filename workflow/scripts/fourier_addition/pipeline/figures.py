@@ -24,9 +24,11 @@ from fourier_addition.pipeline.run_checks import (
     Check,
     check_asked,
     check_embedding,
+    check_kept,
     check_map,
     check_number_tokens,
     check_trained,
+    check_units,
 )
 from fourier_addition.tasks import Task
 
@@ -104,6 +106,7 @@ class Kind:
 
 _ONE_RUN, _RUNS, _EMBEDDINGS = ("run",), ("runs",), ("embeddings",)
 _TRAINED = (check_trained, check_number_tokens)
+_UNITS = (check_units,)
 _MAPPED = (check_embedding, check_map)
 _LENS, _EXAMPLE = of_run("lens.parquet"), of_run("example.parquet")
 _WAVES, _SPECTRA = of_run("waves.parquet"), of_run("spectra.parquet")
@@ -250,6 +253,37 @@ _KINDS = (
         facts=("numbers",),
         run_checks=(check_asked,),
     ),
+    # One prompted run whose answers are several tokens, read token by token.
+    Kind(
+        name="number-errors",
+        family="errors",
+        description="errors of the likeliest number of a prompted run whose answers are several tokens",
+        see="errors at multiples of 10: the last digit is right and another one is wrong",
+        keys=("digits.answer_end", "digits.examples"),
+        shows=_ONE_RUN,
+        inputs={"predictions": of_run("digit-numbers.parquet")},
+        run_checks=(check_asked,),
+    ),
+    Kind(
+        name="digit-lens",
+        family="lens",
+        description="accuracy of the logit lens by layer at every token of the answer, true ones before it",
+        see="which digit is settled first, and after which layer",
+        measured="digit by digit",
+        keys=("digits.split", "digits.examples"),
+        shows=_ONE_RUN,
+        inputs={"lens": of_run("digit-lens.parquet")},
+        run_checks=(check_asked,),
+    ),
+    _spectrum(
+        name="number-spectrum",
+        description="spectrum of the final logits of numbers of several tokens, averaged over examples",
+        see="the longest periods are large, as numbers of fewer tokens are likelier; peaks beside them",
+        keys=("analysis.basis", "analysis.average", "digits.answer_end"),
+        shows=_ONE_RUN,
+        inputs={"spectra": of_run("digit-spectrum.parquet")},
+        run_checks=(check_asked,),
+    ),
     Kind(
         name="filtered-errors",
         family="errors",
@@ -337,6 +371,47 @@ _KINDS = (
         inputs={"summaries": _SUMMARIES_OF_RANGES},
         facts=("run_ranges",),
     ),
+    # One run: its heads and neurons.
+    Kind(
+        name="head-spectra",
+        family="units",
+        description="what every attention head writes by component, and how far it turns with the answer",
+        shows=_ONE_RUN,
+        inputs={"components": of_run("units/components.parquet")},
+        run_checks=_UNITS,
+    ),
+    Kind(
+        name="unit-concentration",
+        family="units",
+        description="share of a band's power in the top heads and neurons of each layer",
+        shows=_ONE_RUN,
+        inputs={"ranks": of_run("units/ranks.parquet")},
+        run_checks=_UNITS,
+    ),
+    Kind(
+        name="neuron-activations",
+        family="units",
+        description="activations of the top neurons of each band against the answer",
+        shows=_ONE_RUN,
+        inputs={"activations": of_run("units/activations.parquet")},
+        run_checks=_UNITS,
+    ),
+    Kind(
+        name="head-ablation",
+        family="units",
+        description="what is left of the answers without the top heads of a layer, beside random heads",
+        shows=_ONE_RUN,
+        inputs={"knockouts": of_run("units/knockouts.parquet")},
+        run_checks=_UNITS,
+    ),
+    Kind(
+        name="neuron-ablation",
+        family="units",
+        description="what is left of the answers without the top neurons of a layer, beside random neurons",
+        shows=_ONE_RUN,
+        inputs={"knockouts": of_run("units/knockouts.parquet")},
+        run_checks=_UNITS,
+    ),
     # Several runs.
     Kind(
         name="training",
@@ -373,10 +448,22 @@ _KINDS = (
     Kind(
         name="helix",
         family="helix",
-        description="fraction of the residual stream's variance that helices of the operands and the answer explain",
+        description="share of the residual stream's variance that helices of operands and answer explain",
         shows=_RUNS,
         inputs={"helix": of_run("helix.parquet")},
         facts=("names",),
+    ),
+    Kind(
+        name="progress",
+        family="progress",
+        description="restricted and excluded loss, and the key periods, at epochs of training",
+        shows=_RUNS,
+        inputs={
+            "losses": of_run("progress.parquet"),
+            "spectra": of_run("progress-spectra.parquet"),
+        },
+        facts=("names",),
+        run_checks=(check_trained, check_kept, check_number_tokens),
     ),
     Kind(
         name="helix-patch",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-KEPT = (".safetensors", ".json", ".txt", ".model", ".jinja")
+KEPT = (".safetensors", ".json", ".txt", ".model", ".jinja", ".gguf")
 """What a fetch may take from a folder; it decides itself what it keeps."""
 
 

@@ -12,6 +12,11 @@ def model(name: str) -> str:
     return f"{RESULTS}/models/{name}"
 
 
+def gguf(name: str) -> str:
+    """Directory of a fetched GGUF file, from which the model's directory is made."""
+    return f"{RESULTS}/gguf/{name}"
+
+
 def dataset(task: str) -> str:
     """Table of a task's examples."""
     return f"{RESULTS}/datasets/{task}.parquet"

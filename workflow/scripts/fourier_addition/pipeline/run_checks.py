@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.pipeline.names import known_numbers, prompted, task_of
+from fourier_addition.filters import components_of
+from fourier_addition.fourier import fourier_basis
+from fourier_addition.pipeline.names import known_numbers, prompted, task_of, tau_of
 
 Check = Callable[[Mapping[str, Any], str, str], None]
 
@@ -19,6 +21,15 @@ def check_trained(config: Mapping[str, Any], run: str, where: str) -> None:
     """Refuse a prompted run where training is shown."""
     if prompted(config["runs"][run]):
         raise UserError(f"Config key `{where}` shows training, but run '{run}' is prompted, not trained.")
+
+
+def check_kept(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run that keeps no weights where epochs of training are shown."""
+    if not config["runs"][run].get("keep_checkpoints"):
+        raise UserError(
+            f"Config key `{where}` shows epochs of training, but run '{run}' keeps no weights: give it "
+            "`keep_checkpoints`, the epochs to look at."
+        )
 
 
 def check_asked(config: Mapping[str, Any], run: str, where: str) -> None:
@@ -39,9 +50,25 @@ def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None
     if known is not None and needed > known:
         raise UserError(
             f"Config key `{where}`: run '{run}' needs the numbers 0..{needed - 1} as one token each, but "
-            f"number {known} is not one token of model '{entry['model']}'; its answers, written token by "
-            "token, are in a table of kind `prompted` and a figure of kind `prompted-errors`."
+            f"number {known} is not one token of model '{entry['model']}'; a prompted run has its written "
+            "answers in a table of kind `prompted` and a figure of kind `prompted-errors`, and its answers "
+            "token by token in a table of kind `digits` and figures of kinds `digit-lens`, `number-spectrum` "
+            "and `number-errors`."
         )
+
+
+def check_units(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run without logits over its numbers, or whose number space lacks a band of `units.bands`."""
+    check_number_tokens(config, run, where)
+    numbers, analysis = task_of(config, config["runs"][run]["task"]).numbers, config["analysis"]
+    basis, tau = fourier_basis(numbers, analysis["basis"]), tau_of(config, numbers)
+    for place, band in enumerate(config["units"]["bands"]):
+        try:
+            components_of(band, basis, tau, analysis["cut"])
+        except UserError as error:
+            raise UserError(
+                f"Config key `units.bands[{place}]`, for `{where}` of run '{run}': {error}"
+            ) from None
 
 
 def check_seed(config: Mapping[str, Any], run: str, seed: int, where: str) -> None:

@@ -128,6 +128,28 @@ def configuration_files(workflow: Any) -> list[str]:
     return [str(file) for file in part(workflow, "configfiles")]
 
 
+def require_profile(workflow: Any, arguments: Sequence[str]) -> None:
+    """Raise UserError where the command line names a workflow profile that Snakemake did not find.
+
+    arguments: of the command line. Private: Snakemake takes a path from the folder where it was started,
+    passes over one that is not there, and runs without the profile's settings.
+    """
+    started, snakefile = part(workflow, "_rundir"), part(workflow, "main_snakefile")
+    named = [
+        following if argument == "--workflow-profile" else argument.partition("=")[2]
+        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        if re.match(r"--workflow-profile(=|$)", argument)
+    ]
+    for profile in named:
+        beside = Path(snakefile).parent / "profiles"
+        places = [Path(started) / profile, Path(started) / "profiles" / profile, beside / profile]
+        if profile != "none" and not any(place.exists() for place in places):
+            raise UserError(
+                f"There is no profile {profile} in {started}, nor {profile} in {beside}: give the path of "
+                f"its folder, as in --workflow-profile {beside / 'slurm'}"
+            )
+
+
 def results_lie_in_storage(workflow: Any) -> bool:
     """Whether `--default-storage-provider` is given, so that results are objects in storage.
 

@@ -19,6 +19,7 @@ from fourier_addition.pipeline.run_checks import (
     check_number_tokens,
     check_seed,
     check_trained,
+    check_units,
 )
 
 KEYS = {"run": "run", "runs": "runs", "API runs": "runs", "roles": "roles"}
@@ -57,6 +58,13 @@ _KINDS = (
         checks=(check_number_tokens,),
     ),
     TableKind(
+        name="units",
+        description="the heads and neurons that write most of each band: period, phase, fit to the answer",
+        of="run",
+        inputs={"units": of_run("units/units.parquet"), "ranks": of_run("units/ranks.parquet")},
+        checks=(check_units,),
+    ),
+    TableKind(
         name="accuracy",
         description="accuracy of runs on every split",
         of="runs",
@@ -74,6 +82,13 @@ _KINDS = (
         description="answers and errors of prompted runs",
         of="runs",
         inputs={"answers": of_seeds("answers.json")},
+        checks=(check_asked,),
+    ),
+    TableKind(
+        name="digits",
+        description="answers of several tokens: accuracy of tokens, whole answers and likeliest numbers",
+        of="runs",
+        inputs={"answers": of_seeds("digits.json")},
         checks=(check_asked,),
     ),
     TableKind(

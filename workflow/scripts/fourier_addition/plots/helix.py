@@ -125,7 +125,12 @@ def plot_patches(
                 line = own[own["kind"] == kind].sort_values("layer", kind="stable")
                 ax.plot(line["layer"], scale * line[value], color=colour, linestyle=dash, marker="o")
                 ax.fill_between(
-                    line["layer"], scale * line[low], scale * line[high], color=colour, alpha=0.15, linewidth=0
+                    line["layer"],
+                    scale * line[low],
+                    scale * line[high],
+                    color=colour,
+                    alpha=0.15,
+                    linewidth=0,
                 )
             ax.set_title((names or {}).get(run, run))
             ax.set_xlabel("layer (0 = embedding)")

@@ -8,6 +8,9 @@ A model's entry in the configuration lists sources, tried in order:
       - {path: /some/directory}
     sha256: <of the weights>
 
+A source that holds a GGUF file names it with `file`. The file is then fetched alone, as it is: the weights'
+SHA-256 is that of the file, and `models/gguf_model.py` makes a model of it.
+
 Where a source cannot be reached, the next source is tried. Where the weights have another hash than
 the entry says, or are damaged, or exist only as pickles, no other source is tried: a different model
 must never take the place of the model that was asked for.
@@ -31,7 +34,7 @@ from typing import Any
 from fourier_addition.errors import UserError
 from fourier_addition.files.whole import replacing
 from fourier_addition.sources import hub, path, wheel
-from fourier_addition.sources.model_files import check_model, place
+from fourier_addition.sources.model_files import check_gguf, check_model, place
 from fourier_addition.sources.reach import Unreachable, is_sha256
 
 KINDS: dict[str, ModuleType] = {"wheel": wheel, "hub": hub, "path": path}
@@ -65,6 +68,13 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> list[tuple[str, Mapping[
         KINDS[kind].check(where, source)
         checked.append((kind, source))
 
+    # The model is a GGUF file in all its sources, or in none.
+    if len({"file" in source for _, source in checked}) > 1:
+        raise UserError(
+            f"models.{name}.sources name a GGUF file (key file) in some sources only: dequantised weights are"
+            " not those of safetensors, so all sources must hold the same kind."
+        )
+
     # Several sources must be known to hold the same weights.
     sha256 = entry.get("sha256")
     if sha256 is not None and not is_sha256(sha256):
@@ -77,6 +87,11 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> list[tuple[str, Mapping[
     return checked
 
 
+def is_gguf(entry: Mapping[str, Any]) -> bool:
+    """Whether a model's sources name GGUF files. entry: the model's value under `models`."""
+    return any("file" in source for source in entry["sources"])
+
+
 def fetch(
     name: str,
     entry: Mapping[str, Any],
@@ -85,16 +100,16 @@ def fetch(
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Put a model's configuration, weights and tokenizer into `directory`, all of them or none.
+    """Put a model's configuration, weights and tokenizer, or its GGUF file, into `directory`: all or nothing.
 
     name: the model's name in the configuration. entry: its value under `models`, of which `sources` and
     `sha256` are read. cache: folder for downloads, in which each tool has a folder; where it is None, the
     user's own caches of pip and of the model hub (HF_HOME) are used. progress: show a progress bar on a
     terminal and plain log lines elsewhere.
 
-    Returns the provenance: model, kind, source, revision, weights_sha256, weights (file -> SHA-256) and
-    the details of the kind. Raises UserError for a faulty entry, a wrong hash, damaged or pickled
-    weights, and when no source can be reached.
+    Returns the provenance: model, kind, source, revision, weights_sha256, weights (file -> SHA-256), file
+    (a GGUF file's name) and the details of the kind. Raises UserError for a faulty entry, a wrong hash,
+    damaged or pickled weights, and when no source can be reached.
     """
     sources = check_entry(name, entry)
     directory = Path(directory)
@@ -118,7 +133,11 @@ def fetch(
             # The directory appears when all files are in place and checked.
             with replacing(directory) as temporary:
                 place(obtained.files, temporary, link=obtained.link)
-                weights, combined = check_model(f"models.{name}: {label}", temporary)
+                where = f"models.{name}: {label}"
+                if is_gguf(entry):
+                    weights, combined = check_gguf(where, temporary / source["file"])
+                else:
+                    weights, combined = check_model(where, temporary)
                 _check_hash(name, label, combined, entry.get("sha256"))
         logger.info("models.%s: from %s, weights %s", name, label, combined)
         return {
@@ -128,6 +147,7 @@ def fetch(
             "revision": source.get("revision"),
             "weights_sha256": combined,
             "weights": weights,
+            **({"file": source["file"]} if is_gguf(entry) else {}),
             **obtained.details,
         }
     raise UserError(_all_failed(name, failures))

@@ -23,10 +23,10 @@ from typing import Any
 from fourier_addition.errors import UserError
 from fourier_addition.files.manifests import sha256_file
 from fourier_addition.sources.meter import Silent, meter
-from fourier_addition.sources.model_files import INDEX, SMALL_FILES, select
+from fourier_addition.sources.model_files import INDEX, SMALL_FILES, check_file, select
 from fourier_addition.sources.reach import Obtained, Unreachable, is_sha256
 
-KEYS = ("hub", "revision")
+KEYS = ("hub", "revision", "file")
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +42,13 @@ def check(where: str, source: Mapping[str, Any]) -> None:
             f" {revision!r}: they stand on the repository's page under 'History', or behind"
             f' python -c "import huggingface_hub; print(huggingface_hub.model_info({repository!r}).sha)".'
         )
+    check_file(where, source)
 
 
 def obtain(
     where: str, source: Mapping[str, Any], *, scratch: Path, cache: Path | None, progress: bool
 ) -> Obtained:
-    """Bring a repository's configuration, tokenizer and safetensors into the cache.
+    """Bring a repository's configuration, tokenizer and safetensors, or one GGUF file, into the cache.
 
     where: the key of the model, for messages. cache: folder for downloads, with the hub's cache in
     `hub`; the user's own where it is None. Where the cache holds the files, no request is made. Raises
@@ -75,7 +76,7 @@ def obtain(
         # The small files first: with the listing they say which weights are wanted.
         folder = snapshot(list(SMALL_FILES), Silent)
         index = folder / INDEX if (folder / INDEX).is_file() else None
-        names = select(label, _listing(repository, revision, store, folder), index)
+        names = select(label, _listing(repository, revision, store, folder), index, source.get("file"))
 
         # Then the weights, one by one, and last what is not addressed by SHA-256.
         large = [name for name in names if not (folder / name).exists()]

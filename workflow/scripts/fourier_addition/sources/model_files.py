@@ -1,4 +1,4 @@
-"""The files of a model in the Hugging Face layout: which are kept, and whether they are undamaged."""
+"""The files of a model, as Hugging Face lays them out or as GGUF: which are kept, and are they undamaged?"""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from fourier_addition.errors import UserError
+from fourier_addition.files.gguf_header import SUFFIX, read_header, refuse_split
 from fourier_addition.files.manifests import read_json, sha256_file
 from fourier_addition.files.weights import require_plain_weights
 
@@ -50,16 +52,34 @@ def has_model(names: Collection[str]) -> bool:
     return CONFIG in names and (SINGLE in names or INDEX in names)
 
 
-def select(where: str, names: Collection[str], index: Path | None = None) -> list[str]:
+def check_file(where: str, source: Mapping[str, Any]) -> None:
+    """Raise UserError unless a source's `file`, where it has one, is the name of a GGUF file."""
+    name = source.get("file")
+    if name is None:
+        return
+    if not isinstance(name, str) or PurePosixPath(name).name != name or not name.endswith(SUFFIX):
+        raise UserError(f"{where}.file must be the name of a GGUF file, as model{SUFFIX}, not {name!r}.")
+    refuse_split(f"{where}.file", name)
+
+
+def select(
+    where: str, names: Collection[str], index: Path | None = None, file: str | None = None
+) -> list[str]:
     """The files of a model that are kept, sorted by name.
 
     where: what is listed, for messages. names: of the files in the model's directory, not below it.
     index: the index of shards, where it can be read; it says which shards belong to the model. Without it
-    the shards' own numbers must say so.
+    the shards' own numbers must say so. file: the name of a GGUF file, which is then the only one that is
+    kept.
     Code (*.py), pickles and files of other frameworks are never kept. Raises UserError when the listing
-    lacks a configuration, weights as safetensors or a tokenizer.
+    lacks a configuration, weights as safetensors or a tokenizer, or the GGUF file that was asked for.
     """
     names = set(names)
+    gguf = sorted(name for name in names if name.endswith(SUFFIX) and "/" not in name)
+    if file is not None:
+        if file not in names:
+            raise UserError(f"{where} has no {file} (key file); it has {_listed(gguf)}.")
+        return [file]
 
     # An adapter would change the model, and is not applied here.
     adapters = sorted(name for name in names if name.startswith("adapter_"))
@@ -75,6 +95,10 @@ def select(where: str, names: Collection[str], index: Path | None = None) -> lis
         weights = [SINGLE]
     elif INDEX in names:
         weights = [INDEX, *(_shards(where, names) if index is None else _indexed(where, names, index))]
+    elif gguf:
+        raise UserError(
+            f"{where} has no safetensors, but {_listed(gguf)}: name the file with the source's key `file`."
+        )
     elif pickles:
         raise UserError(
             f"{where} has its weights only as pickles ({pickles[0]}), which can run code when they are"
@@ -90,6 +114,12 @@ def select(where: str, names: Collection[str], index: Path | None = None) -> lis
         raise UserError(f"{where} has no tokenizer: none of {', '.join(VOCABULARIES)}.")
     small = [name for name in SMALL_FILES if name in names and name != INDEX]
     return sorted({*small, *weights})
+
+
+def _listed(names: Collection[str]) -> str:
+    """Names of GGUF files, for a message; the first ones of many."""
+    shown = ", ".join(sorted(names)[:4])
+    return f"{shown}, ..." if len(names) > 4 else shown or f"no *{SUFFIX}"
 
 
 def shard_names(where: str, index: Path) -> list[str]:
@@ -176,6 +206,17 @@ def check_model(where: str, directory: Path) -> tuple[dict[str, str], str]:
     require_plain_weights(directory, where)
     hashes = {file.name: sha256_file(file) for file in weights}
     return hashes, combined_sha256(hashes.items())
+
+
+def check_gguf(where: str, file: Path) -> tuple[dict[str, str], str]:
+    """Check that a GGUF file is whole, from its header; returns what `check_model` returns.
+
+    where: the model, for messages. The SHA-256 of the weights is that of the file. Raises UserError as
+    `read_header` does.
+    """
+    read_header(file, where)
+    sha256 = sha256_file(file)
+    return {file.name: sha256}, sha256
 
 
 def check_safetensors(where: str, file: Path) -> None:

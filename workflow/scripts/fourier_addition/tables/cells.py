@@ -13,6 +13,7 @@ import pandas as pd
 from fourier_addition.ablation.table1 import table1_cells, table1_of
 from fourier_addition.analysis.accuracy import accuracy_table, arms_table, by_run
 from fourier_addition.analysis.prompted import prompted_table
+from fourier_addition.analysis.units import top_units
 from fourier_addition.api.summary import HEADINGS, api_table
 from fourier_addition.tables.writing import TableCells
 
@@ -41,6 +42,30 @@ def sensitivity(results: Results, names: Names) -> TableCells:
     shares = table.groupby("conclusion", sort=False)["holds"].agg(["sum", "count"])
     rows = [[str(name), f"{int(row['sum'])} of {int(row['count'])}"] for name, row in shares.iterrows()]
     return TableCells(table, ["Conclusion", "Readings in which it holds"], rows)
+
+
+def units(results: Results, names: Names) -> TableCells:
+    """The heads and neurons that write most of each band."""
+    (found,), (ranks,) = results["units"], results["ranks"]
+    table = top_units(found, ranks)
+    headings = ["Module", "Band", "Unit", "Share of the band in its layer", "Period", "Share of its power"]
+    headings += ["Turns with the answer", "Peaks from the answer", "Fit of the activation (R2)", "Lag"]
+    rows = [
+        [
+            row["module"],
+            row["band"],
+            f"{row['layer']}.{row['unit']}",
+            f"{row['share']:.1%}",
+            f"{row['period']:.3g}",
+            f"{row['share_of_unit']:.0%}",
+            f"{row['alignment']:.2f}",
+            f"{row['offset']:+.1f}",
+            "-" if pd.isna(row["r2"]) else f"{row['r2']:.2f}",
+            "-" if pd.isna(row["lag"]) else f"{row['lag']:+.1f}",
+        ]
+        for row in table.to_dict("records")
+    ]
+    return TableCells(table, headings, rows, text_columns=3)
 
 
 def _interval(low: float, high: float) -> str:
@@ -116,6 +141,29 @@ def prompted(results: Results, names: Names) -> TableCells:
     return TableCells(table, headings, rows)
 
 
+def digits(results: Results, names: Names) -> TableCells:
+    """Answers of several tokens, read token by token."""
+    shares = ("digits", "whole", "numbers", "multiples_of_10")
+    found = _by_instance(names, results["answers"])
+    table = prompted_table(found).assign(
+        answer_end=[each["answer_end"] for each in found.values()],
+        mass=[each["summary"]["mass"] for each in found.values()],
+    )
+    rows = [
+        [
+            row["run"],
+            str(row["seed"]),
+            str(row["shots"]),
+            *(_share_cell(row, name) for name in shares),
+            f"{row['mass']:.2f}",
+        ]
+        for row in table.to_dict("records")
+    ]
+    headings = ["Run", "Seed", "Shots", "Tokens right", "Whole answers", "Likeliest number"]
+    headings += ["Errors that are multiples of 10", "Probability of all numbers"]
+    return TableCells(table, headings, rows)
+
+
 def api(results: Results, names: Names) -> TableCells:
     """Answers and cost of models behind an API (claim 14)."""
     table, rows = api_table(dict(zip(names, results["accuracies"], strict=True)))
@@ -125,8 +173,10 @@ def api(results: Results, names: Names) -> TableCells:
 MAKERS: dict[str, Callable[[Results, Names], TableCells]] = {
     "ablation": ablation,
     "sensitivity": sensitivity,
+    "units": units,
     "accuracy": accuracy,
     "arms": arms,
     "prompted": prompted,
+    "digits": digits,
     "api": api,
 }

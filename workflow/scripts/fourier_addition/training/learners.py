@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
@@ -86,8 +87,21 @@ class Learner(nn.Module):
         """Id of the token that follows each token of the prompts, (seed, line, token)."""
         return torch.cat([batch.ids[..., 1:], self.number_ids[batch.answers][..., None]], dim=-1)
 
+    def in_views(self) -> None:
+        """Leave the weights as they are now in the views."""
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """While inside, the views are whole models with the weights as they are now, to be saved."""
+        self.in_views()
+        with ExitStack() as stack:
+            for compact in self.compact:
+                stack.enter_context(compact.whole())
+            yield
+
     def finish(self) -> None:
         """Leave the trained weights in the views, in evaluation mode."""
+        self.in_views()
         for compact in self.compact:
             compact.restore()
         for view in self.views:
@@ -186,13 +200,12 @@ class GPT2Learner(Learner):
         return (logits.logsumexp(dim=-1)[node] - logits[node, target[0]]).mean()[None]
 
     @torch.no_grad()
-    def finish(self) -> None:
-        """Leave the trained weights in the views, in evaluation mode."""
+    def in_views(self) -> None:
+        """Leave the weights as they are now in the views: stacked ones are copied there."""
         if self.stacked:
             for seed, view in enumerate(self.views):
                 for name, weight in view.model.named_parameters():
                     weight.copy_(self.stack[name.replace(".", "/")][seed])
-        super().finish()
 
 
 def _cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -45,12 +45,14 @@ def fit(
     identity: Mapping[str, Any] | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] = lambda seed, row: None,
     on_step: Callable[[int, int], None] = lambda step, steps: None,
+    keep: Callable[[int, Learner], None] = lambda epoch, learner: None,
 ) -> list[pd.DataFrame]:
     """Train models in place, one a seed, side by side; the history of each, one row an evaluation.
 
     views: models of one shape on one device. number_ids: (number,) token ids of 0..p-1.
     seeds: decide each model's order of the data. state_file: keeps the state of a killed run. identity:
-    what, besides the settings, makes two runs the same run (data, start, code). Columns: epoch (0 is
+    what, besides the settings, makes two runs the same run (data, start, code). keep: is given the learner
+    before training, as epoch 0, and after every epoch, in the process that writes files. Columns: epoch (0 is
     before training), step, train_loss, validation_loss, accuracy, within_2, within_10, learning_rate.
     Raises UserError when a batch does not fit or the loss is not finite; the last good state stays on disk.
     """
@@ -72,6 +74,8 @@ def fit(
     else:
         progress = Progress([[] for _ in views], best=best)
         progress.add_rows(0, measured(learner, held_out.in_order(BATCH_SIZE)), settings.rate_at(0))
+        if gradients.main:
+            keep(0, learner)
 
     for epoch in range(progress.epoch, settings.epochs):
         # One step a batch, at a rate that falls linearly to 0.
@@ -91,6 +95,8 @@ def fit(
             added = progress.add_rows(step, found, settings.rate_at((epoch + 1) / settings.epochs))
             for seed, row in zip(seeds, added, strict=True):
                 on_epoch(seed, row)
+        if gradients.main:
+            keep(epoch + 1, learner)
         progress.begin(epoch + 1)
 
     # The weights of the last epoch, or of the best one.

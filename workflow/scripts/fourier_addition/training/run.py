@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from fourier_addition.models import ModelView
 from fourier_addition.models.quiet import quiet
 from fourier_addition.training.batches import Lines, lines_of
 from fourier_addition.training.evaluation import evaluate
+from fourier_addition.training.learners import Learner
 from fourier_addition.training.history import best_in_words
 from fourier_addition.training.loop import fit
 from fourier_addition.training.settings import TrainingSettings
@@ -36,7 +39,8 @@ class SeedFiles:
 
     name: the run's with its seed, as the history has it. checkpoint: directory of the weights.
     manifest: JSON file that describes the checkpoint. history: Parquet file, one row an evaluation.
-    accuracy: JSON file, split -> what `evaluate` found after training.
+    accuracy: JSON file, split -> what `evaluate` found after training. kept, kept_manifest: directory of
+    the weights at chosen epochs and its manifest; None where none are kept.
     """
 
     name: str
@@ -45,6 +49,8 @@ class SeedFiles:
     manifest: str
     history: str
     accuracy: str
+    kept: str | None = None
+    kept_manifest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class TrainingJob:
     start: what the weights start from. settings: how they train. seeds: the seeds that train side by
     side, one or several. dataset: Parquet file with the columns prompt, answer, split.
     device: `cpu` or `cuda`, or one GPU (`cuda:1`). facts: the provenance that the manifests hold;
-    its params, inputs and device tell whether a saved state is of this job.
+    its params, inputs and device tell whether a saved state is of this job. keep: epochs after which each
+    seed's weights are kept, 0 for the start.
     """
 
     start: Start
@@ -63,6 +70,7 @@ class TrainingJob:
     dataset: str
     device: str
     facts: Mapping[str, Any]
+    keep: tuple[int, ...] = ()
 
     def to_json(self) -> str:
         """The job as text, for another process."""
@@ -76,6 +84,7 @@ class TrainingJob:
             start=Start(**fields.pop("start")),
             settings=TrainingSettings.of(fields.pop("settings")),
             seeds=tuple(SeedFiles(**each) for each in fields.pop("seeds")),
+            keep=tuple(fields.pop("keep")),
             **fields,
         )
 
@@ -107,6 +116,7 @@ def train_run(job: TrainingJob) -> None:
         state_file=job.state_file,
         identity={key: job.facts[key] for key in ("params", "inputs", "device")},
         on_epoch=_report if first else lambda seed, row: None,
+        keep=partial(_keep, job, views),
     )
     if not first:
         return
@@ -116,6 +126,11 @@ def train_run(job: TrainingJob) -> None:
         logger.info("seed %d: %s", files.seed, best_in_words(history, job.settings.keep))
         write_seed(files, view, history, lines, number_ids, job.facts)
     job.state_file.unlink(missing_ok=True)
+
+    # Without the state a killed job trains anew, and keeps all weights anew.
+    for files in job.seeds:
+        if files.kept:
+            _put_kept_in_place(files, job.keep, job.facts)
 
 
 def start_seeds(job: TrainingJob) -> tuple[list[ModelView], np.ndarray]:
@@ -144,6 +159,33 @@ def write_seed(
     weights = sha256_file(Path(files.checkpoint) / "model.safetensors")
     provenance = {**facts, "weights_sha256": weights, "seed": files.seed}
     write_manifest(files.manifest, files.checkpoint, provenance=provenance)
+
+
+def _keep(job: TrainingJob, views: Sequence[ModelView], epoch: int, learner: Learner) -> None:
+    """Save the weights of every seed beside the job's state, where the epoch is to be kept."""
+    if epoch not in job.keep:
+        return
+    with learner.whole():
+        for view, files in zip(views, job.seeds, strict=True):
+            with replacing(_kept_so_far(files) / f"epoch-{epoch}") as temporary, quiet():
+                view.save(temporary)
+
+
+def _kept_so_far(files: SeedFiles) -> Path:
+    """Where a seed's kept weights lie until the job is done: a killed job finds them there."""
+    return Path(files.history).with_suffix(".kept")
+
+
+def _put_kept_in_place(files: SeedFiles, epochs: Sequence[int], facts: Mapping[str, Any]) -> None:
+    """Give the kept weights their place, and a manifest. What an earlier job left beside them goes."""
+    assert files.kept is not None and files.kept_manifest is not None
+    so_far = _kept_so_far(files)
+    with replacing(files.kept) as temporary:
+        temporary.mkdir()
+        for epoch in epochs:
+            shutil.move(so_far / f"epoch-{epoch}", temporary)
+    shutil.rmtree(so_far)
+    write_manifest(files.kept_manifest, files.kept, provenance={**facts, "seed": files.seed})
 
 
 def _report(seed: int, row: Mapping[str, float]) -> None:

@@ -7,6 +7,8 @@ weights. A vocabulary of tens of thousands of rows shrinks to some hundreds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,21 @@ class UsedRows:
         whole = getattr(module, name)
         self._kept.append((module, name, whole))
         setattr(module, name, nn.Parameter(whole.detach()[self.tokens].clone(), whole.requires_grad))
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """While inside, the model has its whole embeddings, with the kept rows as they are now."""
+        short = [getattr(module, name) for module, name, _ in self._kept]
+        with torch.no_grad():
+            for (module, name, whole), rows in zip(self._kept, short, strict=True):
+                whole[self.tokens] = rows.detach()
+                setattr(module, name, whole)
+        try:
+            yield
+        finally:
+            # The same parameters as before, which the optimizer knows.
+            for (module, name, _), rows in zip(self._kept, short, strict=True):
+                setattr(module, name, rows)
 
     def restore(self) -> None:
         """Put the rows back into the whole arrays."""

@@ -1,4 +1,4 @@
-"""What helices and their patches take."""
+"""What helices, their patches and progress measures take."""
 
 from __future__ import annotations
 
@@ -57,4 +57,26 @@ def helix_patch_estimate(config: Mapping[str, Any], run: str, machine: Machine =
         gpu=pass_bytes(shape, batch, tokens),
         moved=shape.weights * math.ceil(passes / batch),
         written=(shape.layers + 1) * KINDS_OF_PATCH * 80,
+    )
+
+
+def progress_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSUMED) -> Estimate:
+    """Progress measures at e kept epochs, on m examples of two splits: 2 P T e m operations.
+
+    GPU: weights and a pass. Host: 2 m (2 d + p) values of 4 bytes. The weights of every epoch are read.
+    """
+    entry, batch = config["runs"][run], config["capture"]["batch_size"]
+    shape, tokens = shape_of(config, entry["model"], "float32"), tokens_of(config, run)
+    p, epochs = task_of(config, entry["task"]).numbers, len(entry.get("keep_checkpoints", ()))
+    most = config["analysis"]["progress_examples"]
+    counts = [examples_of(config, entry["task"], split) for split in ("train", config["capture"]["split"])]
+    measured = epochs * sum(min(count, most or count) for count in counts)
+    return model_job(
+        shape,
+        machine,
+        2 * shape.parameters * tokens * measured,
+        host=8 * max(counts) * (2 * shape.width + p),
+        gpu=pass_bytes(shape, batch, tokens),
+        moved=shape.weights * (epochs + math.ceil(measured / batch)),
+        written=epochs * 4 * 10 * 60,
     )

@@ -214,6 +214,31 @@ def prompt_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSU
     )
 
 
+def digits_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSUMED) -> Estimate:
+    """Answers of t tokens read token by token, and p numbers after each of n prompts: 2 P ((t + 1) T + p) n.
+
+    GPU: weights, a pass, and the keys and values of a batch (2 T L d w B) at each of t tokens of the tree and
+    once more. Host: n p logits, three times.
+    """
+    entry, settings = config["runs"][run], config["digits"]
+    shape, tokens = shape_of(config, entry["model"], entry.get("precision")), tokens_of(config, run)
+    task = task_of(config, entry["task"])
+    answer = answer_tokens(task.largest_answer)
+    count = min(settings["examples"], examples_of(config, entry["task"], settings["split"]))
+    batch = config["capture"]["batch_size"]
+    cache = 2 * (tokens + answer) * shape.layers * shape.width * shape.weight_bytes * batch
+    passes = count * ((answer + 1) * tokens + task.numbers)
+    return model_job(
+        shape,
+        machine,
+        2 * shape.parameters * passes,
+        host=3 * 8 * count * task.numbers,
+        gpu=(answer + 1) * cache + pass_bytes(shape, batch, tokens),
+        moved=shape.weights * (math.ceil(count * task.numbers / batch) + count),
+        written=count * (answer + 1) * (100 + 20 * shape.layers),
+    )
+
+
 def number_rows_estimate(
     config: Mapping[str, Any], model: str, numbers: int, machine: Machine = ASSUMED
 ) -> Estimate:

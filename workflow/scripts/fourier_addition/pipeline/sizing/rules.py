@@ -13,11 +13,16 @@ from typing import Any
 
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.names import digit_ranges, task_of
-from fourier_addition.pipeline.sizing.helix_jobs import helix_estimate, helix_patch_estimate
+from fourier_addition.pipeline.sizing.helix_jobs import (
+    helix_estimate,
+    helix_patch_estimate,
+    progress_estimate,
+)
 from fourier_addition.pipeline.sizing.machine import ASSUMED, Estimate, Machine
 from fourier_addition.pipeline.sizing.model_jobs import (
     ablation_estimate,
     capture_estimate,
+    digits_estimate,
     number_rows_estimate,
     pretraining_estimate,
     prompt_estimate,
@@ -28,12 +33,14 @@ from fourier_addition.pipeline.sizing.table_jobs import (
     embedding_estimate,
     fetch_estimate,
     figure_estimate,
+    gguf_estimate,
     join_estimate,
     largest_table,
     probes_estimate,
     spectra_estimate,
     table_estimate,
 )
+from fourier_addition.pipeline.sizing.unit_jobs import unit_estimate
 
 Config = Mapping[str, Any]
 Wildcards = Mapping[str, str]
@@ -133,10 +140,14 @@ def _figure(config: Config, wildcards: Wildcards, machine: Machine) -> Estimate:
 SIZES = (
     RuleSize("dataset", lambda config, job, on: table_estimate(pairs_of(config, job["task"]), on)),
     RuleSize("fetch_model", lambda config, job, on: fetch_estimate(config, job["model"], on)),
+    RuleSize("fetch_gguf", lambda config, job, on: fetch_estimate(config, job["model"], on)),
+    RuleSize("read_gguf", lambda config, job, on: gguf_estimate(config, job["model"], on)),
     RuleSize("pretrain_model", lambda config, job, on: pretraining_estimate(config, job["model"], on)),
     RuleSize("train", lambda config, job, on: training_estimate(config, _run(job), on)),
+    RuleSize("train_keeping", lambda config, job, on: training_estimate(config, _run(job), on)),
     RuleSize("solved_examples", _solved_examples),
     RuleSize("adopt_model", lambda config, job, on: table_estimate(0, on)),
+    RuleSize("digits", lambda config, job, on: digits_estimate(config, _run(job), on)),
     RuleSize("prompt", lambda config, job, on: prompt_estimate(config, _run(job), on)),
     RuleSize("capture", _capture),
     RuleSize("number_rows_of_run", _number_rows_of_run),
@@ -148,9 +159,11 @@ SIZES = (
     RuleSize("ablate", _ablate),
     RuleSize("ablate_shard", _ablate_shard),
     RuleSize("join_ablation", _join_ablation),
+    RuleSize("units", lambda config, job, on: unit_estimate(config, _run(job), on)),
     RuleSize("sensitivity", _sensitivity),
     RuleSize("helix", lambda config, job, on: helix_estimate(config, _run(job), on)),
     RuleSize("helix_patch", lambda config, job, on: helix_patch_estimate(config, _run(job), on)),
+    RuleSize("progress", lambda config, job, on: progress_estimate(config, _run(job), on)),
     RuleSize("table", lambda config, job, on: table_estimate(0, on)),
     RuleSize("claims", lambda config, job, on: table_estimate(0, on)),
     RuleSize("figure_*", _figure),

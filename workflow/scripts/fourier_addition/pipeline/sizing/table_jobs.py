@@ -98,3 +98,17 @@ def fetch_estimate(config: Mapping[str, Any], model: str, machine: Machine = ASS
         minutes=machine.startup + 4 * shape.weights / machine.disk / 60,
         written=shape.weights,
     )
+
+
+def gguf_estimate(config: Mapping[str, Any], model: str, machine: Machine = ASSUMED) -> Estimate:
+    """A model made of its GGUF file: all weights in float32, and the largest tensor four times over.
+
+    The largest tensor is the embedding of V words and width d: as it was dequantised, as it is kept, and in
+    whole numbers. The tokenizer, in Python's objects, takes some 300 MB.
+    """
+    shape = shape_of(config, model, "float32")
+    return Estimate(
+        host=BASES["torch"] + 300 + (shape.weights + 16 * shape.vocabulary * shape.width) / MB,
+        minutes=machine.startup + 1 + 4 * shape.weights / machine.disk / 60,
+        written=shape.weights,
+    )

@@ -77,6 +77,7 @@ def kept_errors(results: Results, options: Options) -> Drawn:
 
 DRAWINGS: dict[str, Drawing] = {
     "errors": errors,
+    "number-errors": errors,
     "prompted-errors": prompted_errors,
     "filtered-errors": filtered_errors,
     "kept-errors": kept_errors,

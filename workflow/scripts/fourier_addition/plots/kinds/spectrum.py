@@ -30,6 +30,16 @@ def mean_spectra(results: Results, options: Options) -> Drawn:
     )
 
 
+def number_spectrum(results: Results, options: Options) -> Drawn:
+    """Spectrum of the final logits of numbers of several tokens, averaged over examples."""
+    return plot_mean_spectra(
+        only(results, "spectra"),
+        max_component=chosen(options, "max_component"),
+        modules=("final",),
+        note=options["note"],
+    )
+
+
 def low_spectra(results: Results, options: Options) -> Drawn:
     """Spectra averaged over examples, up to the cut tau unless the figure says otherwise."""
     return mean_spectra(
@@ -53,5 +63,6 @@ DRAWINGS: dict[str, Drawing] = {
     "example-spectrum": example_spectrum,
     "mean-spectra": mean_spectra,
     "low-spectra": low_spectra,
+    "number-spectrum": number_spectrum,
     "spectra-comparison": spectra_comparison,
 }

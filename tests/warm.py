@@ -1,0 +1,159 @@
+"""A process that has imported Snakemake and the science once, and forks for every call and every job.
+
+Importing takes longer than most calls of a test-sized study. A fork has nothing of another call: the package
+itself is not imported before, so that each call has the code of its own study. Where a process of its own is
+the point (kills, clusters, storage, environments), tests start one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import runpy
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from functools import cache
+from pathlib import Path
+
+IMPORTED = (
+    *("snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.script", "jsonschema", "yaml"),
+    *("pandas", "pyarrow.parquet", "scipy.stats", "scipy.optimize", "sklearn.cluster", "sklearn.manifold"),
+    *("xarray", "zarr", "torch", "transformers", "safetensors.torch", "tokenizers"),
+    *("matplotlib.pyplot", "seaborn"),
+)
+"""Modules of other people that Snakemake and the jobs import."""
+JOB = """#!{python} -ISE
+# In place of Python for a job's script: hands it to the process that has imported everything.
+import json, os, socket, sys
+if len(sys.argv) != 2 or not os.path.isfile(sys.argv[1]):
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+call = {{"run": "script", "arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    socket.send_fds(server, [b"!"], [1, 2])
+    server.sendall(json.dumps(call).encode() + b"\\n")
+    status = server.makefile().read()
+sys.exit(int(status) if status else 1)
+"""
+
+
+def _read(connection: socket.socket) -> dict:
+    """The call that a client sends, whose outputs are this process's from now on."""
+    _, outputs, _, _ = socket.recv_fds(connection, 1, 2)
+    os.dup2(outputs[0], 1)
+    os.dup2(outputs[1], 2)
+    return json.loads(connection.makefile().readline())
+
+
+def _run(call: dict, job: str) -> int:
+    """Run one call in this fork; its exit status."""
+    os.chdir(call["folder"])
+    os.environ.clear()
+    os.environ.update(call["environment"])
+    try:
+        if call["run"] == "snakemake":
+            sys.argv = ["snakemake", *call["arguments"]]
+            sys.path.insert(0, "")
+            sys.executable = job
+            # What Snakemake keeps of the folder in which it was imported.
+            sys.modules["snakemake.workflow"].Workflow._rundir = os.getcwd()
+            sys.modules["snakemake.cli"].main(call["arguments"])
+        elif call["run"] == "module":
+            sys.argv = call["arguments"]
+            sys.path[:0] = ["", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+            runpy.run_module(call["arguments"][0], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = call["arguments"]
+            sys.path.insert(0, os.path.dirname(call["arguments"][0]))
+            runpy.run_path(call["arguments"][0], run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def serve(address: str, job: str) -> None:
+    """Fork for every connection, until standard input ends with the process of the tests."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    sys.path[:] = [path for path in sys.path if path not in ("", os.path.dirname(__file__))]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(64)
+        print("ready", flush=True)
+        while True:
+            ready, _, _ = select.select([listener, sys.stdin], [], [])
+            if sys.stdin in ready:
+                shutil.rmtree(os.path.dirname(address))
+                os._exit(0)
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                listener.close()
+                status = _run(_read(connection), job)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                connection.sendall(str(status).encode())
+                os._exit(status)
+            connection.close()
+
+
+@cache
+def server() -> str:
+    """Address of the serving process of this test process, which starts at the first call."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-", dir="/tmp"))
+    address, job = folder / "socket", folder / "python"
+    job.write_text(JOB.format(python=sys.executable, address=str(address)))
+    job.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(address), str(job)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+
+    def stop() -> None:
+        process.stdin.close()
+        process.wait()
+
+    atexit.register(stop)
+    return str(address)
+
+
+def call(run: str, arguments: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str, str]:
+    """Status, output and errors of a call: of `snakemake`, of a `module` by its name, or of a `script`."""
+    with (
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as errors,
+        socket.socket(socket.AF_UNIX) as client,
+    ):
+        client.connect(server())
+        socket.send_fds(client, [b"!"], [output.fileno(), errors.fileno()])
+        asked = {"run": run, "arguments": arguments, "folder": str(folder), "environment": environment}
+        client.sendall(json.dumps(asked).encode() + b"\n")
+        status = client.makefile().read()
+        output.seek(0)
+        errors.seek(0)
+        return int(status or 1), output.read().decode(), errors.read().decode()
+
+
+if __name__ == "__main__":
+    # Nobody waits for the forks; the end of a terminal's command is the tests' affair.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(sys.argv[1], sys.argv[2])

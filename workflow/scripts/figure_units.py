@@ -1,0 +1,15 @@
+"""Heads and neurons: what they write, how few hold a band, what neurons follow, what is lost without them."""
+
+from fourier_addition.files.results import read_results
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
+from fourier_addition.plots.frame import save
+from fourier_addition.plots.kinds.units import DRAWINGS
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("figure_units", figure="head-spectra")
+
+with job(snakemake):
+    draw = DRAWINGS[snakemake.params.kind]
+    figure, drawn = draw(read_results(snakemake.input.items()), snakemake.params.options)
+    save(figure, drawn, snakemake.output.pdf.removesuffix(".pdf"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fourier_addition.claims.circles import CIRCLES, circles_at, sum_coarse_before_fine
+from fourier_addition.claims.intervened import CONTROLS, exchanged, turned
 from fourier_addition.claims.read_off import (
     PERIODS,
     Reading,
@@ -460,6 +461,57 @@ STATEMENTS: tuple[Statement, ...] = (
         roles=("closed",),
         measure=right_answers_of_closed_models,
     ),
+    Statement(
+        claim="15a",
+        says=(
+            "Turning the phases of the last digit's periods by some numbers moves the answer's last digit by "
+            "just that"
+        ),
+        paper="not tested",
+        paper_value=None,
+        criterion=at_least("most"),
+        roles=("finetuned",),
+        measure=turned(["turn"]),
+    ),
+    Statement(
+        claim="15b",
+        says="Turning random planes, by random phases or planes of unused periods does not",
+        paper="not tested",
+        paper_value=None,
+        criterion=at_most("control"),
+        roles=("finetuned",),
+        measure=turned(CONTROLS),
+    ),
+    Statement(
+        claim="16a",
+        says="Low frequencies of another prompt bring its magnitude with the own last digit",
+        paper="not tested",
+        paper_value=None,
+        criterion=at_least("most"),
+        roles=("finetuned",),
+        measure=exchanged(["low"], ["replace"], ["magnitude"]),
+    ),
+    Statement(
+        claim="16b",
+        says="The last digit's periods of another prompt bring its last digit with the own magnitude",
+        paper="not tested",
+        paper_value=None,
+        criterion=at_least("most"),
+        roles=("finetuned",),
+        measure=exchanged(["periods"], ["replace"], ["residue"]),
+    ),
+    Statement(
+        claim="16c",
+        says="Exchanging random subspaces, unused periods or either band with random phases brings neither",
+        paper="not tested",
+        paper_value=None,
+        criterion=at_most("control"),
+        roles=("finetuned",),
+        measure=exchanged(["low", "periods", "unused"], CONTROLS, ["magnitude", "residue"]),
+    ),
 )
-"""In the order of the claims. Claim 9 also says that late MLPs decide last in a model from scratch: figure 22
-shows that, and no statement tests it."""
+"""In the order of the claims.
+
+Claims 15 and 16 are not the paper's: they say of low and high frequencies what an ablation cannot. Claim 9
+also says that late MLPs decide last in a model from scratch: figure 22 shows that, and no statement tests it.
+"""

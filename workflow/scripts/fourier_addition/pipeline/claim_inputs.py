@@ -23,6 +23,7 @@ from fourier_addition.pipeline.run_checks import (
     Check,
     check_asked,
     check_embedding,
+    check_interventions,
     check_number_tokens,
     check_trained,
     has_number_tokens,
@@ -57,7 +58,10 @@ ROLES: dict[str, Role] = {
             "summary": of_run("ablation/all/summary.parquet"),
             "predictions": of_run("ablation/all/predictions.parquet"),
             "accuracy": _ACCURACY,
-        }
+            "steering": of_run("mechanism/steering/places.parquet"),
+            "exchange": of_run("mechanism/exchange/outcomes.parquet"),
+        },
+        checks=(check_number_tokens, check_trained, check_interventions),
     ),
     "scratch": Role(
         {

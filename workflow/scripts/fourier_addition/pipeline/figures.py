@@ -24,6 +24,7 @@ from fourier_addition.pipeline.run_checks import (
     Check,
     check_asked,
     check_embedding,
+    check_interventions,
     check_kept,
     check_map,
     check_modules_captured,
@@ -68,6 +69,7 @@ FACTS: dict[str, Callable[[Shown], Any]] = {
     # Of the analysis.
     "lens_norm": lambda shown: shown.config["analysis"]["lens_norm"],
     "basis": lambda shown: shown.config["analysis"]["basis"],
+    "modulus": lambda shown: shown.config["interventions"]["modulus"],
     # What the tables of an input are of, in the order of the input.
     "names": lambda shown: list(shown.embeddings or shown.runs),
     "instances": Shown.every_seed,
@@ -114,6 +116,8 @@ _LENS, _EXAMPLE = of_run("lens.parquet"), of_run("example.parquet")
 _WAVES, _SPECTRA = of_run("waves.parquet"), of_run("spectra.parquet")
 _SUMMARY = of_run("ablation/all/summary.parquet")
 _FILTERED = of_run("ablation/all/predictions.parquet")
+_DOSES, _PLACES = of_run("mechanism/steering/doses.parquet"), of_run("mechanism/steering/places.parquet")
+_INTERVENED = (check_number_tokens, check_interventions)
 _SUMMARIES_OF_RANGES = of_ranges("summary.parquet")
 _HISTORIES, _ACCURACIES = of_seeds("history.parquet"), of_seeds("accuracy.json")
 _EMBEDDING_SPECTRA = of_embedding("spectrum.parquet")
@@ -373,6 +377,33 @@ _KINDS = (
         shows=_RUNS,
         inputs={"summaries": _SUMMARIES_OF_RANGES},
         facts=("run_ranges",),
+    ),
+    # Interventions: phases turned, and bands exchanged between prompts.
+    Kind(
+        name="dose-response",
+        family="interventions",
+        description="how far answers move when the phases of the last digit's periods are turned",
+        shows=_ONE_RUN,
+        inputs={"moves": of_run("mechanism/steering/moves.parquet"), "doses": _DOSES, "places": _PLACES},
+        facts=("modulus",),
+        run_checks=_INTERVENED,
+    ),
+    Kind(
+        name="steering",
+        family="interventions",
+        description="the same turns at every place, beside their controls",
+        shows=_ONE_RUN,
+        inputs={"doses": _DOSES},
+        run_checks=_INTERVENED,
+    ),
+    Kind(
+        name="exchange",
+        family="interventions",
+        description="whose residue and whose magnitude an answer has after bands were exchanged",
+        shows=_ONE_RUN,
+        inputs={"exchange": of_run("mechanism/exchange/outcomes.parquet"), "places": _PLACES},
+        facts=("modulus",),
+        run_checks=_INTERVENED,
     ),
     # One run: its heads and neurons.
     Kind(

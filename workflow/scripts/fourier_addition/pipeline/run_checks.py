@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fourier_addition.ablation.places import fitting_components
 from fourier_addition.errors import UserError
 from fourier_addition.filters import components_of
 from fourier_addition.fourier import fourier_basis
@@ -80,6 +81,24 @@ def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None
             "answers in a table of kind `prompted` and a figure of kind `prompted-errors`, and its answers "
             "token by token in a table of kind `digits` and figures of kinds `digit-lens`, `number-spectrum` "
             "and `number-errors`."
+        )
+
+
+def check_interventions(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run whose numbers have none of the periods that are turned, or not every residue."""
+    settings = config["interventions"]
+    numbers = task_of(config, config["runs"][run]["task"]).numbers
+    if numbers < settings["modulus"]:
+        raise UserError(
+            f"Config key `interventions.modulus` is {settings['modulus']}, but run '{run}' (`{where}`) has "
+            f"the numbers 0..{numbers - 1} alone."
+        )
+    basis = fourier_basis(numbers, settings["basis"])
+    if not fitting_components(settings["periods"], basis, settings["period_tolerance"]):
+        periods = ", ".join(f"{period:g}" for period in settings["periods"])
+        raise UserError(
+            f"Config key `interventions.periods`: no Fourier component of the numbers 0..{numbers - 1} of "
+            f"run '{run}' (`{where}`) has any of the periods {periods}."
         )
 
 

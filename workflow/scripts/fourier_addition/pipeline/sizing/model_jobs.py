@@ -36,6 +36,7 @@ from fourier_addition.pipeline.sizing.shapes import (
     Shape,
     condition_counts,
     examples_of,
+    intervention_counts,
     shape_of,
     tokens_of,
 )
@@ -310,6 +311,40 @@ def ablation_estimate(
         machine,
         operations,
         host=12 * bases + 24 * pairs,
+        gpu=cache + 4 * bases + pass_bytes(shape, batch, tokens) + 1024 * 16 * shape.width * 4,
+        moved=shape.weights * batches,
+        written=8 * pairs,
+    )
+
+
+def intervention_estimate(
+    config: Mapping[str, Any], run: str, rule: str, machine: Machine = ASSUMED
+) -> Estimate:
+    """Turns (`steer`) or exchanges (`exchange`) at every place: c conditions on n examples.
+
+    Operations: 2 P (T + c) n, every condition one more token at most. GPU: weights, the keys and values of a
+    batch (2 T L d w B), 1024 states of the last token in the MLP (8 d), and the bases. Host: a basis of
+    d x p for every condition, which none exceeds, the states of n sources at every place, and prediction and
+    loss, 8 bytes of every pair, three times. Written: 8 bytes a pair.
+    """
+    entry, settings = config["runs"][run], config["interventions"]
+    shape, tokens = shape_of(config, entry["model"], entry.get("precision")), tokens_of(config, run)
+    examples = examples_of(config, entry["task"], settings["split"])
+    examples = min(examples, settings["examples"] or examples)
+    conditions = intervention_counts(config, shape.layers)[rule]
+
+    # Every distinct turn or exchange has a basis, whatever the places.
+    distinct = conditions // (2 * min(shape.layers, settings["layers"]) + 3)
+    bases = distinct * shape.width * min(shape.width, task_of(config, entry["task"]).numbers)
+    sources = 4 * examples * shape.width * (3 * shape.layers if rule == "exchange" else 0)
+    batch, pairs = settings["batch_size"], conditions * examples
+    cache = 2 * tokens * shape.layers * shape.width * shape.weight_bytes * batch
+    batches = math.ceil(examples / batch) * (1 + conditions * batch / 1024)
+    return model_job(
+        shape,
+        machine,
+        2 * shape.parameters * (tokens + conditions) * examples,
+        host=12 * bases + sources + 24 * pairs,
         gpu=cache + 4 * bases + pass_bytes(shape, batch, tokens) + 1024 * 16 * shape.width * 4,
         moved=shape.weights * batches,
         written=8 * pairs,

@@ -52,8 +52,8 @@ def _settings() -> dict[str, Any]:
     return {
         **sns.plotting_context("paper"),
         **sns.axes_style("ticks"),
-        "font.family": ["sans-serif"],
         # Shipped with matplotlib, so that a figure is the same on every machine.
+        "font.family": ["sans-serif"],
         "font.sans-serif": ["DejaVu Sans"],
         "mathtext.fontset": "dejavusans",
         "font.size": FONT_SIZE,

@@ -111,7 +111,10 @@ def test_an_interrupt_of_snakemake_alone_ends_its_jobs(tmp_path):
         assert any("train" in " ".join(job.cmdline()) for job in jobs)
         os.kill(running.pid, signal.SIGINT)
         # Without the handler, Snakemake would wait for the end of the training.
-        running.wait(timeout=300)
+        try:
+            running.wait(timeout=300)
+        finally:
+            running.kill()
     assert not [job for job in jobs if job.is_running() and job.status() != psutil.STATUS_ZOMBIE]
     assert not (run / "checkpoint.json").exists()
     assert "train" in planned(study, str(run.relative_to(study) / "checkpoint.json"))

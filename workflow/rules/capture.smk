@@ -24,7 +24,11 @@ rule capture:
         code=digest("capture.py"),
         weights=weights_of,
         numbers=number_params,
-        capture=config["capture"],
+        capture={
+            key: value
+            for key, value in config["capture"].items()
+            if not key.startswith("position_")
+        },
         # Solved examples are the same before all prompts of a prompted run: they are passed once.
         shared_prefix=lambda wildcards: int(wildcards.run in PROMPTED),
         examples=lambda wildcards: shards.of_capture(

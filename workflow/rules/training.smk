@@ -94,11 +94,11 @@ for stacked in STACKED:
         input:
             **training_inputs(config["runs"][stacked]),
         output:
+            **kept_by_every_seed(stacked),
             manifest=of_every_seed(stacked, "checkpoint.json"),
             directory=[directory(path) for path in of_every_seed(stacked, "checkpoint")],
             history=of_every_seed(stacked, "history.parquet"),
             accuracy=of_every_seed(stacked, "accuracy.json"),
-            **kept_by_every_seed(stacked),
         log:
             f"logs/runs/{stacked}.train.log",
         conda:

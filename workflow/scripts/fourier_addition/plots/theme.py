@@ -145,6 +145,12 @@ def count_map() -> Colormap:
     return _palette("crest")
 
 
+def share_map() -> Colormap:
+    """Sequential map for shares, white at 0; cells without a value are grey."""
+    shares: Colormap = sns.light_palette(BLUE, as_cmap=True).with_extremes(bad=CONTROL)
+    return shares
+
+
 def logit_map() -> Colormap:
     """Diverging map for logits, white at 0; cells without a value are grey."""
     diverging: Colormap = matplotlib.colormaps["RdBu_r"]

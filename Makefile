@@ -109,7 +109,7 @@ bench-ablation: setup-test
 
 # Our capture against the bare forward pass, TransformerLens and nnsight; prints whether the bars are met.
 bench-capture: setup-test
-	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	VENV=.venv-peers PYTHON="$(PYTHON)" sh workflow/set-up.sh
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement bench/requirements-peers.txt
 	$(BIN)/python bench/bench_capture.py --peers-python .venv-peers/bin/python --output bench/capture.json

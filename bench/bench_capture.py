@@ -38,11 +38,13 @@ TOKENS = {"plain": 12, "shots": 60}
 """Task -> tokens of a prompt; with 4 solved examples of 12 tokens in front, which all prompts share."""
 
 
-def write_task(workspace: Path, name: str, tokens: int, count: int, batch_size: int) -> None:
+def write_task(workspace: Path, name: str, tokens: int, count: int, given: argparse.Namespace) -> None:
     """Write one task's prompts."""
     ids = prompts(count, tokens, np.random.default_rng(tokens))
     np.savez(workspace / f"{name}.npz", ids=ids, number_ids=np.arange(FIRST_NUMBER, FIRST_NUMBER + NUMBERS))
-    (workspace / f"{name}.json").write_text(json.dumps({"batch_size": batch_size}))
+    (workspace / f"{name}.json").write_text(
+        json.dumps({"batch_size": given.batch_size, "block": given.block})
+    )
 
 
 class Contestant:
@@ -175,6 +177,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", choices=tuple(TOKENS), default=tuple(TOKENS))
     parser.add_argument("--prompts", type=int, default=1024)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--block", type=int, default=1024, help="examples of our capture that are in memory")
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--threads", type=int, default=2)
@@ -225,18 +228,18 @@ def main() -> None:
         write_model(workspace, given.layers, given.width)
         found = {}
         for task in given.tasks:
-            write_task(workspace, task, TOKENS[task], given.prompts, given.batch_size)
+            write_task(workspace, task, TOKENS[task], given.prompts, given)
             found[task] = measure(workspace, task, given, names)
             print(report(task, given.prompts, found[task]))
 
         # Our capture alone: blocks of the same size, four times as many
         peaks = None
         if "plain" in found and "peak" in found["plain"]["ours"]:
-            few, many = max(given.prompts, 1024), 4 * max(given.prompts, 1024)
+            few = max(given.prompts, given.block)
             sizes = []
             once = argparse.Namespace(**{**vars(given), "repeats": 1})
-            for name, count in (("few", few), ("many", many)):
-                write_task(workspace, name, TOKENS["plain"], count, given.batch_size)
+            for name, count in (("few", few), ("many", 4 * few)):
+                write_task(workspace, name, TOKENS["plain"], count, given)
                 sizes.append(measure(workspace, name, once, ["ours"])["ours"]["peak"])
             peaks = (sizes[0], sizes[1])
     lines = verdict(found, peaks)

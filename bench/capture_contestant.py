@@ -28,7 +28,8 @@ class Task:
     def __init__(self, workspace: Path, name: str) -> None:
         arrays = np.load(workspace / f"{name}.npz")
         self.ids, self.number_ids = arrays["ids"], arrays["number_ids"]
-        self.batch_size = json.loads((workspace / f"{name}.json").read_text())["batch_size"]
+        described = json.loads((workspace / f"{name}.json").read_text())
+        self.batch_size, self.block = described["batch_size"], described["block"]
 
     def batches(self) -> list[slice]:
         """Which prompts are run together."""
@@ -144,7 +145,7 @@ class Ours(Bare):
             self.task.number_ids,
             target / "capture.zarr",
             batch_size=self.task.batch_size,
-            block=1024,
+            block=self.task.block,
             shared_prefix=self.shared,
         )
 

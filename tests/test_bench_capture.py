@@ -12,7 +12,16 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 def test_the_benchmark_runs_end_to_end_and_says_of_every_bar_whether_it_is_met(tmp_path):
     output = tmp_path / "capture.json"
-    command = [sys.executable, str(ROOT / "bench/bench_capture.py"), "--prompts", "24", "--batch-size", "8"]
+    command = [
+        sys.executable,
+        str(ROOT / "bench/bench_capture.py"),
+        "--prompts",
+        "24",
+        "--batch-size",
+        "8",
+        "--block",
+        "8",
+    ]
     command += ["--layers", "2", "--width", "64", "--repeats", "2", "--threads", "1", "--device", "cpu"]
     command += ["--peers-python", str(tmp_path / "none"), "--output", str(output)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

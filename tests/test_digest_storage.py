@@ -1,5 +1,6 @@
 """Code digests that rerun what a change touches, and files that appear whole or not at all."""
 
+import ast
 import errno
 import json
 import os
@@ -17,7 +18,7 @@ from fourier_addition.files.checks import verify_manifest
 from fourier_addition.files.manifests import read_manifest, write_manifest
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import replacing, write_json
-from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, local_imports, reachable
+from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, dumped, local_imports, reachable
 from fourier_addition.pipeline.verify import verify
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,6 +144,17 @@ def test_a_package_that_does_something_counts_whole(code):
 def test_every_script_has_a_digest(script):
     assert len(code_digest(script)) == 16
     assert SCRIPTS / "fourier_addition" / "errors.py" in reachable(SCRIPTS / script)
+
+
+def test_every_python_writes_a_syntax_tree_alike():
+    """The text is Python 3.11's; a newer one would write other digests, and all results would rerun."""
+    tree = ast.parse("class A:\n    def f(self, x=None):\n        return []\n")
+    assert dumped(tree) == (
+        "Module(body=[ClassDef(name='A', bases=[], keywords=[], body=[FunctionDef(name='f', "
+        "args=arguments(posonlyargs=[], args=[arg(arg='self'), arg(arg='x')], kwonlyargs=[], kw_defaults=[], "
+        "defaults=[Constant(value=None)]), body=[Return(value=List(elts=[], ctx=Load()))], "
+        "decorator_list=[])], decorator_list=[])], type_ignores=[])"
+    )
 
 
 def test_figures_do_not_depend_on_each_other():

@@ -85,7 +85,7 @@ def test_digits_have_a_spectrum_and_a_parity_probe(adder):
     rows = rows.copy()
     rows[:, 0] = 5.0 * (np.arange(10) % 2)
     rows[:, 1:] *= 0.01
-    settings = {"shuffles": 20, "folds": 5, "ridge": 0.1, "seed": 0}
+    settings = {"shuffles": 20, "folds": 5, "penalties": [0.01, 0.1, 1.0], "seed": 0}
     probes = probe_table(rows, np.arange(10), [2, 5, 10], **settings)
     assert list(probes["modulus"]) == [2]
     assert not enough_for_map(10, clusters=10, perplexity=5)

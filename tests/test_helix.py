@@ -123,3 +123,11 @@ def test_rebuilt_states_have_not_seen_their_number():
     changed = rebuilt_states(np.where(one[:, None], 100.0, states), numbers, templates, SETTINGS)
     assert np.allclose(changed["helix"].states[one], found["helix"].states[one])
     assert not np.allclose(changed["helix"].states[~one], found["helix"].states[~one])
+
+
+def test_states_that_do_not_differ_have_no_share_to_explain():
+    # Before the first block, every prompt of a template has the state of the template's last token.
+    _, a, b, templates = planted(0.5, examples=200, width=6)
+    states = np.random.default_rng(0).standard_normal((3, 6))[templates]
+    table = helix_fits(states, {"answer": a + b}, templates, SETTINGS)
+    assert table[["held_out", "null_low", "null_high", "pca"]].isna().all(axis=None)

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 from fourier_addition.analysis.accuracy import arms_table, epochs_to
-from fourier_addition.analysis.probes import kappas, layer_probes, probe_kappas, probe_table, ridge_folds
+from fourier_addition.analysis.folds import inner_pairs, standardised
+from fourier_addition.analysis.probes import kappas, layer_probes, probe_kappas, probe_table
+from fourier_addition.analysis.softmax import softmax_scores
+from fourier_addition.errors import UserError
 from fourier_addition.intervals import student_interval
 from pandas import DataFrame
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score
 
-SETTINGS = {"shuffles": 100, "folds": 5, "ridge": 0.1, "seed": 0}
+SETTINGS = {"shuffles": 20, "folds": 5, "penalties": [0.01, 0.1, 1.0, 10.0], "seed": 0}
 
 
 def test_kappa_is_that_of_the_library():
@@ -20,27 +23,66 @@ def test_kappa_is_that_of_the_library():
     assert kappas(np.zeros((1, 5), int), np.zeros((1, 5), int), 2) == [0]
 
 
-def test_the_probe_is_ridge_regression_over_unseen_numbers():
+def test_the_probe_is_the_librarys_logistic_regression_over_unseen_numbers():
     generator = np.random.default_rng(1)
     numbers = generator.integers(0, 30, 90)
     vectors = generator.standard_normal((90, 12))
+    vectors[:, 0] += numbers % 3
     values = np.unique(numbers)
     residues = np.stack([values % 3, generator.permutation(values % 3)])
     place = np.searchsorted(values, numbers)
-    folds = ridge_folds(vectors, place, folds=5, ridge=0.3, seed=7)
-    found = probe_kappas(folds, place, residues)
-    x = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
+    found, chosen = probe_kappas(vectors, place, residues, folds=5, penalties=[0.1, 1.0], seed=7)
     fold_of = np.random.default_rng(7).permutation(len(values))[place] % 5
+    own = residues[0][place]
+    for fold in range(5):
+        # The penalty is the one that is best on the other folds, each held out once.
+        scores = {}
+        for penalty in (0.1, 1.0):
+            scores[penalty] = 0.0
+            for inner in set(range(5)) - {fold}:
+                train, test = (fold_of != fold) & (fold_of != inner), fold_of == inner
+                assert not set(numbers[train]) & set(numbers[test])
+                model, scaled = fitted(vectors, own, train, penalty)
+                likelihood = model.predict_log_proba(scaled[test])[range(test.sum()), own[test]].sum()
+                scores[penalty] += (model.predict(scaled[test]) == own[test]).sum() + 1e-6 * likelihood
+        assert chosen[fold] == max(scores, key=scores.get)
     for case, kappa in zip(residues, found, strict=True):
         labels, predicted = case[place], np.empty(90, int)
         for fold in range(5):
             train = fold_of != fold
-            assert not set(numbers[train]) & set(numbers[~train])
-            code = np.eye(3)[labels[train]]
-            # Centred targets and no intercept for the vectors, as the kernel form has it.
-            model = Ridge(alpha=0.3 * 12, fit_intercept=False).fit(x[train], code - code.mean(axis=0))
-            predicted[~train] = (model.predict(x[~train]) + code.mean(axis=0)).argmax(axis=1)
-        assert kappa == pytest.approx(cohen_kappa_score(labels, predicted))
+            model, scaled = fitted(vectors, labels, train, chosen[fold])
+            predicted[~train] = model.predict(scaled[~train])
+        assert kappa == pytest.approx(cohen_kappa_score(labels, predicted), abs=0.02)
+
+
+def fitted(vectors, labels, train, penalty):
+    """The library's regression on centred vectors of mean squared length 1, and these vectors."""
+    scaled = vectors - vectors[train].mean(axis=0)
+    scaled = scaled / np.sqrt((scaled[train] ** 2).sum(axis=1).mean())
+    model = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000)
+    return model.fit(scaled[train], labels[train]), scaled
+
+
+@pytest.mark.parametrize("features", [8, 200])
+def test_log_probabilities_are_the_librarys(features):
+    generator = np.random.default_rng(4)
+    vectors, labels = generator.standard_normal((80, features)), generator.integers(0, 5, (2, 80))
+    train, test = standardised(vectors[:60], vectors[60:])
+    for penalty in (0.01, 1.0):
+        scores = softmax_scores(train, labels[:, :60], test, np.full(2, penalty), classes=5)
+        for case in range(2):
+            model = LogisticRegression(C=1 / penalty, tol=1e-9, max_iter=10000).fit(train, labels[case, :60])
+            assert np.allclose(np.exp(scores[case]), model.predict_proba(test), atol=0.01)
+
+
+def test_classes_that_one_hot_ridge_masks_are_read():
+    # Ten classes on one circle: ridge on one-hot codes finds a class between two others at no place.
+    generator = np.random.default_rng(5)
+    numbers = np.repeat(np.arange(100), 3)
+    angle = 2 * np.pi * numbers / 10
+    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.03 * generator.standard_normal((300, 2))
+    table = probe_table(vectors, numbers, [10], **SETTINGS).iloc[0]
+    assert table["kappa"] > 0.95 and table["null_high"] < 0.3
 
 
 def test_residues_on_circles_are_read_and_others_are_not():
@@ -58,6 +100,11 @@ def test_residues_on_circles_are_read_and_others_are_not():
 def test_a_modulus_with_too_few_numbers_is_left_out():
     table = probe_table(np.eye(20), np.arange(20), [2, 5], **SETTINGS)
     assert list(table["modulus"]) == [2]
+
+
+def test_two_folds_leave_nothing_to_choose_a_penalty_on():
+    with pytest.raises(UserError, match="needs 3 folds, not 2"):
+        inner_pairs(2)
 
 
 def test_every_state_is_probed_for_the_answer():

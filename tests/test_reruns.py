@@ -168,7 +168,7 @@ CODE = {
     "capture/example.py": {"number_rows_of_run", *SPECTRA},
     "capture/store.py": {"capture", "number_rows_of_run", *SPECTRA},
     "capture/dataset.py": SPECTRA,
-    "models/recording.py": {"capture", "number_rows_of_run", *SPECTRA},
+    "models/recording.py": {"capture", "number_rows_of_run", *SPECTRA, *ABLATION},
     "models/prefix_cache.py": {"capture", "number_rows_of_run", *SPECTRA, *ABLATION},
     "training/start.py": TRAINING,
     "training/arms.py": TRAINING,

@@ -109,7 +109,7 @@ SPOILT = {
     "an activation that is none": (lambda f: edit_config(f, hidden_act="zzz"), "'zzz' is not known"),
     "a rope type that is none": (
         lambda f: edit_config(f, rope_parameters={"rope_type": "zzz", "rope_theta": 1e4}),
-        "'zzz' is not known",
+        "rope type 'zzz' in rope_parameters is not known",
     ),
     "a list for a config": (lambda f: (f / "config.json").write_text("[]"), r"config\.json"),
     "a header that is none": (
@@ -785,3 +785,9 @@ class TestWhy:
         copy_ = tmp_path / "copy"
         shutil.copytree(study, copy_, ignore=shutil.ignore_patterns(".snakemake"))
         assert re.search(r"Of \d+ finished jobs Snakemake has no record", self.why(copy_))
+        # `make` itself, where nothing is to do and a value has changed
+        said = snakemake(copy_, "--cores", "1", "--config", "capture={dtype: float16}")
+        assert (
+            re.search(r"Of \d+ finished jobs Snakemake has no record", said) and "Nothing to be done" in said
+        )
+        assert re.search(r"0\.json: the configuration value `capture\.dtype` changed from float32", said)

@@ -67,6 +67,7 @@ ASKED = [
     (private.count_as_group, ("views-a", "views"), None),
     (private.files_to_make, (), ["made.txt", "made.log"]),
     (private.before_planning, (print,), None),
+    (private.after_planning, (print,), None),
 ]
 
 
@@ -90,6 +91,18 @@ def test_the_check_comes_before_the_plan_of_a_run_that_makes_files(executor, dry
     private.before_planning(fake, lambda: done.append("checked"))
     fake._build_dag()
     assert done == (checked or ["planned"])
+
+
+@pytest.mark.parametrize(
+    ("executor", "dryrun", "told"),
+    [(None, False, False), (object(), True, False), (object(), False, True)],
+)
+def test_what_is_told_comes_after_the_plan_of_a_run_that_makes_files(executor, dryrun, told):
+    done = []
+    fake = SimpleNamespace(executor_plugin=executor, dryrun=dryrun, _build_dag=lambda: done.append("planned"))
+    private.after_planning(fake, lambda: done.append("told"))
+    fake._build_dag()
+    assert done == ["planned", "told"][: 1 + told]
 
 
 @pytest.mark.parametrize(("function", "arguments", "answer"), ASKED)

@@ -513,8 +513,8 @@ def header(value: Any) -> bytes:
     ("changes", "said"),
     [
         ({"config.json": None}, r"has no config\.json"),
-        ({"config.json": b"{"}, "not valid JSON"),
-        ({"config.json": b"[]"}, "no model_type"),
+        ({"config.json": b"{"}, r"own: config\.json cannot be read as JSON"),
+        ({"config.json": b"[]"}, r"own: config\.json holds a list"),
         ({"tokenizer.json": None}, "no tokenizer"),
         ({WEIGHTS: None}, r"neither model\.safetensors nor"),
         ({WEIGHTS: None, "pytorch_model.bin": b"x"}, "only as pickles"),

@@ -8,6 +8,7 @@ the point (kills, clusters, storage, environments), tests start one.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import json
 import os
@@ -84,6 +85,13 @@ def _run(call: dict, job: str) -> int:
     return 0
 
 
+def reap(*_: object) -> None:
+    """Wait for every fork that has ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def serve(address: str, job: str) -> None:
     """Fork for every connection, until standard input ends with the process of the tests."""
     for name in IMPORTED:
@@ -153,7 +161,7 @@ def call(run: str, arguments: list[str], folder: Path, environment: dict[str, st
 
 
 if __name__ == "__main__":
-    # Nobody waits for the forks; the end of a terminal's command is the tests' affair.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # Forks that ended are waited for; the end of a terminal's command is the tests' affair.
+    signal.signal(signal.SIGCHLD, reap)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(sys.argv[1], sys.argv[2])

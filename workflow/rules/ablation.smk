@@ -5,8 +5,8 @@ rule ablate:
         weights=checkpoint_of,
         dataset=prompts_of,
     output:
-        store=directory(paths.run("{run}", "ablation/{range}/outcomes.zarr")),
         manifest=paths.run("{run}", "ablation/{range}/outcomes.json"),
+        store=directory(paths.run("{run}", "ablation/{range}/outcomes.zarr")),
         summary=paths.run("{run}", "ablation/{range}/summary.parquet"),
         predictions=paths.run("{run}", "ablation/{range}/predictions.parquet"),
     log:
@@ -44,8 +44,8 @@ if config["ablations"]["shard"]:
 
     use rule ablate as ablate_shard with:
         output:
-            store=directory(paths.run("{run}", "ablation/{range}/shards/{shard}.zarr")),
             manifest=paths.run("{run}", "ablation/{range}/shards/{shard}.json"),
+            store=directory(paths.run("{run}", "ablation/{range}/shards/{shard}.zarr")),
         log:
             "logs/runs/{run}/ablate-{range}-{shard}.log",
         resources:
@@ -80,8 +80,8 @@ if config["ablations"]["shard"]:
             ),
             dataset=prompts_of,
         output:
-            store=directory(paths.run("{run}", "ablation/{range}/outcomes.zarr")),
             manifest=paths.run("{run}", "ablation/{range}/outcomes.json"),
+            store=directory(paths.run("{run}", "ablation/{range}/outcomes.zarr")),
             summary=paths.run("{run}", "ablation/{range}/summary.parquet"),
             predictions=paths.run("{run}", "ablation/{range}/predictions.parquet"),
         log:

@@ -7,10 +7,10 @@ rule capture:
         weights=checkpoint_of,
         dataset=prompts_of,
     output:
+        manifest=paths.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.json"),
         store=directory(
             paths.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.zarr")
         ),
-        manifest=paths.run("{run}", f"activations/{CAPTURE_SPLIT}/{{shard}}.json"),
     log:
         "logs/runs/{run}/capture-{shard}.log",
     conda:
@@ -24,7 +24,11 @@ rule capture:
         code=digest("capture.py"),
         weights=weights_of,
         numbers=number_params,
-        capture=config["capture"],
+        capture={
+            key: value
+            for key, value in config["capture"].items()
+            if not key.startswith("position_")
+        },
         # Solved examples are the same before all prompts of a prompted run: they are passed once.
         shared_prefix=lambda wildcards: int(wildcards.run in PROMPTED),
         examples=lambda wildcards: shards.of_capture(
@@ -40,8 +44,8 @@ rule number_rows_of_run:
         checkpoint=paths.run("{run}", "checkpoint.json"),
         weights=checkpoint_of,
     output:
-        store=directory(paths.run("{run}", "number-rows.zarr")),
         manifest=paths.run("{run}", "number-rows.json"),
+        store=directory(paths.run("{run}", "number-rows.zarr")),
         example=paths.run("{run}", "example.parquet"),
     log:
         "logs/runs/{run}/number-rows.log",
@@ -68,8 +72,8 @@ rule number_rows_of_model:
         model=paths.model("{model}") + ".json",
         weights=stored(paths.model("{model}")),
     output:
-        store=directory(paths.embedding("{model}", "number-rows.zarr")),
         manifest=paths.embedding("{model}", "number-rows.json"),
+        store=directory(paths.embedding("{model}", "number-rows.zarr")),
     log:
         "logs/embeddings/{model}/number-rows.log",
     conda:

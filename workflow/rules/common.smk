@@ -23,7 +23,11 @@ if re.search(r"[\s'\"\\$]", sys.executable):
 sys.path.insert(0, str(SCRIPTS))
 
 from fourier_addition.pipeline import paths, shards
-from fourier_addition.pipeline.claim_inputs import claim_labels, claim_runs
+from fourier_addition.pipeline.claim_inputs import (
+    claim_labels,
+    claim_models,
+    claim_runs,
+)
 from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.names import (
     digit_ranges,

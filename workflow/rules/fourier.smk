@@ -1,6 +1,16 @@
 # Fourier decomposition over the number axis: module logits, single examples, embeddings.
 
 
+RESIDUE_PROBE_KEYS = (
+    "seed",
+    "probe_moduli",
+    "probe_shuffles",
+    "probe_folds",
+    "probe_penalties",
+    "probe_examples",
+)
+
+
 rule lens:
     input:
         captures=run_captures("json"),
@@ -70,7 +80,7 @@ rule probes:
         analysis={
             key: value
             for key, value in config["analysis"].items()
-            if key == "seed" or key.startswith("probe_")
+            if key in RESIDUE_PROBE_KEYS
         },
     script:
         "../scripts/probes.py"
@@ -101,7 +111,8 @@ rule embedding:
             key: value
             for key, value in config["analysis"].items()
             if key in ("basis", "clusters", "perplexity", "seed")
-            or key.startswith(("null_", "probe_"))
+            or key in RESIDUE_PROBE_KEYS
+            or key.startswith("null_")
         },
     script:
         "../scripts/embedding.py"

@@ -19,8 +19,8 @@ rule fetch_model:
     input:
         own=own_inputs,
     output:
-        directory=directory(paths.model("{model}")),
         manifest=paths.model("{model}") + ".json",
+        directory=directory(paths.model("{model}")),
     log:
         "logs/models/{model}.log",
     wildcard_constraints:
@@ -42,8 +42,8 @@ rule fetch_gguf:
     input:
         own=own_inputs,
     output:
-        directory=directory(paths.gguf("{model}")),
         manifest=paths.gguf("{model}") + ".json",
+        directory=directory(paths.gguf("{model}")),
     log:
         "logs/models/{model}.fetch.log",
     wildcard_constraints:
@@ -67,8 +67,8 @@ rule read_gguf:
         gguf=paths.gguf("{model}") + ".json",
         weights=stored(paths.gguf("{model}")),
     output:
-        directory=directory(paths.model("{model}")),
         manifest=paths.model("{model}") + ".json",
+        directory=directory(paths.model("{model}")),
     log:
         "logs/models/{model}.log",
     wildcard_constraints:

@@ -1,10 +1,14 @@
 # What is checked before jobs start, and never in a dry run.
 from fourier_addition.pipeline.lock import require_writable, stay_alone
 from fourier_addition.pipeline.snakemake_private import (
+    after_planning,
     before_planning,
+    end_jobs_when_interrupted,
     files_to_make,
     is_used_as_module,
+    kept_without_record,
 )
+from fourier_addition.pipeline.unrecorded import unrecorded_sentences
 
 
 def take_the_lock():
@@ -16,11 +20,18 @@ def take_the_lock():
         stay_alone(".snakemake/running.lock")
 
 
+def say_what_has_no_record():
+    """Snakemake takes results without a record for up to date; this says so, also where nothing is to do."""
+    for line in unrecorded_sentences(kept_without_record(workflow)):
+        print(line, file=sys.stderr)
+
+
 # The lock must be held before Snakemake looks at the files. What it saw while another Snakemake was at
 # work would be out of date.
 with in_one_sentence():
     if is_main_process(workflow) and not is_used_as_module(workflow):
         before_planning(workflow, take_the_lock)
+        after_planning(workflow, say_what_has_no_record)
 
 
 onstart:
@@ -28,3 +39,4 @@ onstart:
     take_the_lock()
     with in_one_sentence():
         require_writable(files_to_make(workflow))
+        end_jobs_when_interrupted(workflow)

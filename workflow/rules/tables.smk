@@ -57,8 +57,9 @@ rule claims:
         view=1,
     params:
         code=digest("claims.py"),
-        runs=lambda wildcards: claim_runs(config["tables"][wildcards.table]),
+        runs=lambda wildcards: claim_runs(config, wildcards.table),
         labels=lambda wildcards: claim_labels(config, wildcards.table),
+        models=lambda wildcards: claim_models(config, wildcards.table),
         settings=claim_settings,
     script:
         "../scripts/claims.py"

@@ -3,8 +3,8 @@
 
 rule pretrain_model:
     output:
-        directory=directory(paths.model("{model}")),
         manifest=paths.model("{model}") + ".json",
+        directory=directory(paths.model("{model}")),
         history=paths.model("{model}") + ".history.parquet",
     log:
         "logs/models/{model}.log",
@@ -32,8 +32,8 @@ rule train:
     input:
         unpack(lambda wildcards: training_inputs(run_of(wildcards))),
     output:
-        directory=directory(paths.run("{run}", "checkpoint")),
         manifest=paths.run("{run}", "checkpoint.json"),
+        directory=directory(paths.run("{run}", "checkpoint")),
         history=paths.run("{run}", "history.parquet"),
         accuracy=paths.run("{run}", "accuracy.json"),
     log:
@@ -65,12 +65,12 @@ rule train:
 # Runs that keep their weights at chosen epochs: the same job, with the kept weights beside the checkpoint.
 use rule train as train_keeping with:
     output:
-        directory=directory(paths.run("{run}", "checkpoint")),
         manifest=paths.run("{run}", "checkpoint.json"),
+        directory=directory(paths.run("{run}", "checkpoint")),
         history=paths.run("{run}", "history.parquet"),
         accuracy=paths.run("{run}", "accuracy.json"),
-        kept=directory(paths.run("{run}", "kept")),
         kept_manifest=paths.run("{run}", "kept.json"),
+        kept=directory(paths.run("{run}", "kept")),
     wildcard_constraints:
         run=alternatives(name for name in KEEPING if INSTANCES[name][0] not in STACKED),
 
@@ -80,8 +80,8 @@ def kept_by_every_seed(run):
     if not config["runs"][run].get("keep_checkpoints"):
         return {}
     return {
-        "kept": [directory(path) for path in of_every_seed(run, "kept")],
         "kept_manifest": of_every_seed(run, "kept.json"),
+        "kept": [directory(path) for path in of_every_seed(run, "kept")],
     }
 
 
@@ -94,11 +94,11 @@ for stacked in STACKED:
         input:
             **training_inputs(config["runs"][stacked]),
         output:
-            directory=[directory(path) for path in of_every_seed(stacked, "checkpoint")],
+            **kept_by_every_seed(stacked),
             manifest=of_every_seed(stacked, "checkpoint.json"),
+            directory=[directory(path) for path in of_every_seed(stacked, "checkpoint")],
             history=of_every_seed(stacked, "history.parquet"),
             accuracy=of_every_seed(stacked, "accuracy.json"),
-            **kept_by_every_seed(stacked),
         log:
             f"logs/runs/{stacked}.train.log",
         conda:

@@ -14,7 +14,7 @@ with job(snakemake) as log:
     files = {
         name: [paths] if isinstance(paths, str) else list(paths) for name, paths in snakemake.input.items()
     }
-    table = claims_table(Evidence(files, params.runs, params.labels, params.settings))
+    table = claims_table(Evidence(files, params.runs, params.labels, params.settings, params.models))
     for verdict, count in table["verdict"].value_counts().items():
         log.info("%s: %d", verdict, count)
     headings, rows = claim_cells(table)

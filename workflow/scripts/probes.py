@@ -11,9 +11,11 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("probes", run="mini.finetuned.seed0")
 
 with job(snakemake):
+    analysis = snakemake.params.analysis
     capture = open_capture([directory_of(path, ".zarr") for path in snakemake.input.captures])
+    capture = capture.isel(example=slice(0, analysis["probe_examples"] or None))
     residual = capture["residual"].transpose("state", "example", "feature")
     # One state in memory at a time.
     states = (residual.isel(state=state).values for state in range(residual.sizes["state"]))
-    table = layer_probes(states, capture["answer"].values, **probe_settings(snakemake.params.analysis))
+    table = layer_probes(states, capture["answer"].values, **probe_settings(analysis))
     write_parquet(table, snakemake.output.probes)

@@ -256,3 +256,19 @@ def few_shot_prefix(
 def answer_tokens(largest_answer: int) -> int:
     """Tokens that are enough for any answer: its digits, one for a space, one that ends the number."""
     return len(str(largest_answer)) + 2
+
+
+def operand_ends(task: Task, prompt: str, template: int, a: int, b: int) -> tuple[int, int]:
+    """Where each operand ends in a prompt: the places of the characters that follow a and b.
+
+    prompt: what `question` wrote, or that behind solved examples. template, a, b: as for `question`. Where a
+    template names an operand twice, its first place counts. Raises UserError where the prompt does not end
+    in the question.
+    """
+    text = question(task, template, a, b)
+    if not prompt.endswith(text):
+        raise UserError(f"The prompt {prompt[-60:]!r} does not end in the question {text!r}.")
+    start, phrasing = len(prompt) - len(text), task.templates[template]
+    before = [phrasing.partition(name)[0] for name in ("{a}", "{b}")]
+    ends = [len(part.format(a=a, b=b)) + len(str(n)) for part, n in zip(before, (a, b), strict=True)]
+    return start + ends[0], start + ends[1]

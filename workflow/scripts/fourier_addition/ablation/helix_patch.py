@@ -70,7 +70,7 @@ def targets_of(
         raise UserError("No two prompts of one template have different answers: no state can be patched.")
     if most and most < len(rows):
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
-    chosen = [encoded[row] for row in rows]
+    chosen = [encoded[int(row)] for row in rows]
     return Targets(rows, sources[rows], chosen, [one.position for one in chosen], answers[sources[rows]])
 
 

@@ -63,8 +63,9 @@ class GroupedStates:
         chosen = folds[self.fold]
         counts, sums = self.counts[chosen].sum(axis=0), self.sums[chosen].sum(axis=0)
         cross = sums.T @ centres
-        centred: np.ndarray = self.seconds[folds].sum(axis=0) - cross - cross.T
-        return centred + (centres * counts[:, None]).T @ centres
+        about_zero = self.seconds[folds].sum(axis=0) - cross - cross.T
+        centred: np.ndarray = about_zero + (centres * counts[:, None]).T @ centres
+        return centred
 
 
 def grouped(

@@ -82,7 +82,7 @@ def held_out_fractions(states: GroupedStates, features: np.ndarray) -> np.ndarra
 
     features: (case, value, dimension), features of the distinct numbers, a case each. The fraction is
     1 - (squared error / squared distance to the template's mean), summed over folds; it is negative
-    where the fit is worse than the mean.
+    where the fit is worse than the mean, and NaN where all states of a template are the same.
     """
     explained, total = np.zeros(len(features)), 0.0
     for fold in range(states.folds):
@@ -97,7 +97,7 @@ def held_out_fractions(states: GroupedStates, features: np.ndarray) -> np.ndarra
         gram, cross = _products(features[:, test], counts, sums)
         explained += (fitted * (2 * cross - gram @ fitted)).sum(axis=(1, 2))
         total += squares
-    return explained / max(total, np.finfo(np.float64).tiny)
+    return explained / _variance(total, states)
 
 
 def held_out_pca(states: GroupedStates, dimensions: Sequence[int]) -> dict[int, float]:
@@ -116,7 +116,15 @@ def held_out_pca(states: GroupedStates, dimensions: Sequence[int]) -> dict[int, 
         for dimension in dimensions:
             kept = vectors[:, :dimension]
             inside[dimension] += float(np.einsum("fd,fg,gd->", kept, held_out, kept, optimize=True))
-    return {dimension: found / max(total, np.finfo(np.float64).tiny) for dimension, found in inside.items()}
+    return {dimension: found / _variance(total, states) for dimension, found in inside.items()}
+
+
+def _variance(total: float, states: GroupedStates) -> float:
+    """Sum of squares around the templates' means; NaN where there is nothing but rounding to explain.
+
+    Before the first block all prompts of a template may have one state at the reading position.
+    """
+    return total if total > 1e-9 * states.squares.sum() else float("nan")
 
 
 @dataclass(frozen=True)

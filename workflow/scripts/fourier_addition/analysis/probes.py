@@ -1,10 +1,9 @@
-"""Linear probes for n mod T: whether the residue that a spike in a spectrum suggests can be read off.
+"""Probes for n mod T: whether the residue that a spike in a spectrum suggests can be read off.
 
 A spectrum has a spike at period T also where no linear probe can read n mod T (arXiv 2604.20817), so
-probes stand beside the spectra. A probe is a ridge regression of the residue's one-hot code from
-vectors. It is cross-validated over numbers that it has not seen, scored by Cohen's kappa, and compared
-with probes for shuffled numbers. All shuffles use the same inverse matrix, so hundreds of them cost
-little more than one probe.
+probes stand beside the spectra. A probe is a multinomial logistic regression of the residue from vectors,
+with a ridge penalty that is chosen inside the training folds. It is cross-validated over numbers that it
+has not seen, scored by Cohen's kappa, and compared with probes for shuffled numbers.
 """
 
 from __future__ import annotations
@@ -15,12 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-COLUMNS = ["modulus", "kappa", "null_low", "null_high"]
+from fourier_addition.analysis.folds import inner_pairs, number_folds, standardised
+from fourier_addition.analysis.softmax import softmax_scores
+
+COLUMNS = ["modulus", "kappa", "null_low", "null_high", "penalty", "examples"]
 
 
 def probe_settings(analysis: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments of `probe_table` from the configuration's `analysis`."""
-    named = {key: analysis[f"probe_{key}"] for key in ("moduli", "shuffles", "folds", "ridge")}
+    named = {key: analysis[f"probe_{key}"] for key in ("moduli", "shuffles", "folds", "penalties")}
     return {**named, "seed": analysis["seed"]}
 
 
@@ -38,50 +40,66 @@ def kappas(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray
     return np.where(chance < 1, (agree - chance) / np.maximum(1 - chance, 1e-12), 0.0)
 
 
-Fold = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Masks of the training and of the held-out examples, each (example,) bool, and the matrix that takes
-targets of the training examples to predictions for the held-out ones: (held-out, training)."""
+def chosen_penalties(
+    vectors: np.ndarray, labels: np.ndarray, fold_of: np.ndarray, penalties: Sequence[float], *, classes: int
+) -> np.ndarray:
+    """The penalty of every fold's probe, chosen on the other folds alone: (fold,).
 
-
-def ridge_folds(vectors: np.ndarray, place: np.ndarray, *, folds: int, ridge: float, seed: int) -> list[Fold]:
-    """Cross-validated ridge regression on vectors, before the targets are known.
-
-    vectors: (example, feature). place: (example,) index of each example's number among the distinct
-    numbers; examples of one number fall into one fold. ridge: penalty, as a share of a standardised
-    vector's squared length. seed: of the numbers' folds. Predictions are a matrix, which depends on the
-    vectors alone, times the targets: the folds hold that matrix.
+    vectors: (example, feature). labels: (example,) classes. fold_of: (example,) from `number_folds`. The
+    penalty is the one of `penalties` with which most held-out labels are right; of equally good ones, the one
+    that gives them the largest log-probability.
     """
-    # In the kernel form, predictions are K(test, train) (K(train, train) + ridge 1)^-1 targets.
-    x = np.asarray(vectors, np.float64)
-    x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9)
-    kernel = x @ x.T / x.shape[1]
+    folds = int(fold_of.max()) + 1
+    right, likelihood = np.zeros((2, folds, len(penalties)))
+    repeated = np.repeat(labels[None], len(penalties), axis=0)
+    for first, second in inner_pairs(folds):
+        outside = (fold_of == first) | (fold_of == second)
+        x, z = standardised(vectors[~outside], vectors[outside])
+        scores = softmax_scores(x, repeated[:, ~outside], z, np.array(penalties), classes=classes)
+        hits = scores.argmax(axis=-1) == labels[outside]
+        own = np.take_along_axis(scores, repeated[:, outside, None], axis=-1)[..., 0]
+        for fold, other in ((first, second), (second, first)):
+            scored = fold_of[outside] == other
+            right[fold] += hits[:, scored].sum(axis=1)
+            likelihood[fold] += own[:, scored].sum(axis=1)
 
-    # Folds are of numbers, so that a probe is tested on numbers that it has not seen.
-    fold_of = np.random.default_rng(seed).permutation(place.max() + 1)[place] % folds
-    found = []
-    for fold in range(folds):
-        test = fold_of == fold
-        train = ~test
-        inverse = np.linalg.inv(kernel[np.ix_(train, train)] + ridge * np.eye(train.sum()))
-        found.append((train, test, kernel[np.ix_(test, train)] @ inverse))
-    return found
+    # The likelihood decides between equals alone: it is scaled to less than one right answer.
+    score = right + likelihood / (1 + np.abs(likelihood).max())
+    best: np.ndarray = np.asarray(penalties, np.float64)[score.argmax(axis=1)]
+    return best
 
 
-def probe_kappas(folds: Sequence[Fold], place: np.ndarray, residues: np.ndarray) -> np.ndarray:
-    """Cohen's kappa of a cross-validated linear probe, for many labellings of the numbers at once.
+def probe_kappas(
+    vectors: np.ndarray,
+    place: np.ndarray,
+    residues: np.ndarray,
+    *,
+    folds: int,
+    penalties: Sequence[float],
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cohen's kappa of cross-validated probes, for many labellings of the numbers at once.
 
-    folds: what `ridge_folds` returns. place: (example,) as for `ridge_folds`. residues: (case, value),
-    the class of each distinct number, in ascending order of the numbers. Returns (case,).
+    vectors: (example, feature). place: (example,) index of each example's number among the distinct numbers.
+    residues: (case, value), the class of each distinct number, in ascending order of the numbers; case 0 is
+    the true labelling. folds, penalties, seed: as for `probe_table`. The penalty of every fold is chosen for
+    the true labelling, and the other labellings are fitted with it. Returns the kappas (case,) and the
+    penalties (fold,).
     """
     labels = residues[:, place]
     classes = int(residues.max()) + 1
-    code = np.eye(classes)[labels]
+    fold_of = number_folds(place, folds=folds, seed=seed)
+    x = np.asarray(vectors, np.float64)
+    chosen = chosen_penalties(x, labels[0], fold_of, penalties, classes=classes)
     predicted = np.empty_like(labels)
-    for train, test, from_targets in folds:
-        mean = code[:, train].mean(axis=1, keepdims=True)
-        scores = np.einsum("ij,cjk->cik", from_targets, code[:, train] - mean, optimize=True) + mean
+    for fold in range(folds):
+        test = fold_of == fold
+        train_x, test_x = standardised(x[~test], x[test])
+        scores = softmax_scores(
+            train_x, labels[:, ~test], test_x, np.full(len(labels), chosen[fold]), classes=classes
+        )
         predicted[:, test] = scores.argmax(axis=-1)
-    return kappas(labels, predicted, classes)
+    return kappas(labels, predicted, classes), chosen
 
 
 def probe_table(
@@ -91,22 +109,23 @@ def probe_table(
     *,
     shuffles: int,
     folds: int,
-    ridge: float,
+    penalties: Sequence[float],
     seed: int,
 ) -> pd.DataFrame:
     """Probes of vectors for n mod T, T in `moduli`.
 
     vectors: (example, feature). numbers: (example,), the number that each vector is about. shuffles:
-    probes for shuffled numbers. folds, ridge, seed: as for `ridge_folds`. Columns: modulus, kappa,
-    null_low, null_high (the 2.5 % and 97.5 % quantiles of the kappas for shuffled numbers). A modulus is
-    left out where fewer than `folds` distinct numbers have one of its residues.
+    probes for shuffled numbers. folds: of the cross-validation, over numbers, 3 at least. penalties: of the
+    logistic regression, in units of the vectors' mean squared length; one is chosen inside the
+    training folds. seed: of the folds and the shuffles. Columns: modulus, kappa, null_low, null_high (the
+    2.5 % and 97.5 % quantiles of the kappas for shuffled numbers), penalty (geometric mean over folds),
+    examples. A modulus is left out where fewer than `folds` distinct numbers have one of its residues.
     """
     values, place = np.unique(numbers, return_inverse=True)
 
     # Which moduli can be probed: every fold needs every residue.
     residues = {modulus: values % modulus for modulus in moduli}
     kept = [m for m in moduli if np.bincount(residues[m], minlength=m).min() >= folds]
-    fitted = ridge_folds(vectors, place, folds=folds, ridge=ridge, seed=seed) if kept else []
 
     # Case 0 is the true labelling; the others are shuffled.
     generator = np.random.default_rng(seed)
@@ -114,9 +133,9 @@ def probe_table(
     for modulus in kept:
         own = residues[modulus]
         cases = np.stack([own, *(generator.permutation(own) for _ in range(shuffles))])
-        found = probe_kappas(fitted, place, cases)
+        found, chosen = probe_kappas(vectors, place, cases, folds=folds, penalties=penalties, seed=seed)
         low, high = np.quantile(found[1:], [0.025, 0.975])
-        rows.append([modulus, found[0], low, high])
+        rows.append([modulus, found[0], low, high, np.exp(np.log(chosen).mean()), len(place)])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -127,8 +146,7 @@ def layer_probes(
 
     residual: one array (example, d_model) for each state of the residual stream, where state 0 is the
     stream before the first block; an iterator keeps one state in memory at a time. answers: (example,).
-    settings: the keyword arguments of `probe_table`. Columns: layer (the state), modulus, kappa,
-    null_low, null_high.
+    settings: the keyword arguments of `probe_table`. Columns: layer (the state), and those of `probe_table`.
     """
     tables = [
         probe_table(states, answers, moduli, **settings).assign(layer=layer)

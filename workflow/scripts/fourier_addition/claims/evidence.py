@@ -19,7 +19,8 @@ class Evidence:
     files: `{role}_{what}` -> paths, as `finetuned_lens`. runs: role -> names. labels: name of a
     run or model -> what figures call it. settings: the configuration's `claims`, and beside them
     `unharmed` and `harmed` of its ablations, `lens_norm`, `null_level` and `seed` of its analysis, and
-    `tau` of the fine-tuned run.
+    `tau` of the fine-tuned run. models: name of a run or model -> which model it is, and whether its weights
+    are real, as `gpt2-xl (real weights)`.
     """
 
     def __init__(
@@ -28,12 +29,19 @@ class Evidence:
         runs: Mapping[str, Sequence[str]],
         labels: Mapping[str, str],
         settings: Mapping[str, Any],
+        models: Mapping[str, str],
     ) -> None:
         self.files, self.runs, self.labels, self.settings = files, runs, labels, settings
+        self.models = models
 
     def label(self, role: str, index: int = 0) -> str:
         """What figures call the run or model of a role. index: which one, where a role has several."""
         return self.labels[self.runs[role][index]]
+
+    def model(self, roles: Sequence[str], index: int) -> str:
+        """The models that a figure is about: those of the roles' runs; index as for `label`."""
+        names = [runs[min(index, len(runs) - 1)] for runs in (self.runs[role] for role in roles)]
+        return ", ".join(dict.fromkeys(self.models[name] for name in names))
 
     def table(self, role: str, what: str, index: int = 0) -> pd.DataFrame:
         """One result that is a table."""

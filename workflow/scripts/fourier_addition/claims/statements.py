@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fourier_addition.claims.circles import CIRCLES, circles_at, sum_coarse_before_fine
+from fourier_addition.claims.intervened import CONTROLS, exchanged, turned
 from fourier_addition.claims.read_off import (
     PERIODS,
     Reading,
@@ -88,6 +90,19 @@ STATEMENTS: tuple[Statement, ...] = (
         roles=("finetuned",),
         measure=near_before_exact,
         seen_in=("figure-1",),
+    ),
+    Statement(
+        claim="2b",
+        says=(
+            "Before the answer, the residual stream builds the magnitude of the sum coarse first: over the "
+            "layers, a probe reads period 200 better than 100, and 100 better than 50"
+        ),
+        paper="not tested; follows from approximating before refining",
+        paper_value=None,
+        criterion=above(0, "(R2)"),
+        roles=("probed",),
+        measure=sum_coarse_before_fine,
+        seen_in=("coarse-to-fine",),
     ),
     Statement(
         claim="3a",
@@ -394,9 +409,48 @@ STATEMENTS: tuple[Statement, ...] = (
         paper="all four",
         paper_value=4,
         criterion=all_of(PERIODS),
-        roles=("prompted",),
-        measure=periods_in_logits("prompted", "mlp"),
+        roles=("prompted_logits",),
+        measure=periods_in_logits("prompted_logits", "mlp"),
         seen_in=("figure-9",),
+    ),
+    Statement(
+        claim="13c",
+        says=(
+            "At an operand's last token, the residual stream holds the operand on circles of periods 2, 5 "
+            "and 10, in most layers"
+        ),
+        paper="not tested; shown for number embeddings",
+        paper_value=None,
+        criterion=all_of(CIRCLES),
+        roles=("probed",),
+        measure=circles_at("a", "a", everywhere=True),
+        seen_in=("position-probes",),
+    ),
+    Statement(
+        claim="13d",
+        says=(
+            "Before the first token of the answer, the residual stream holds the sum on circles of periods "
+            "2, 5 and 10, after some layer"
+        ),
+        paper="the logits there have these periods",
+        paper_value=None,
+        criterion=all_of(CIRCLES),
+        roles=("probed",),
+        measure=circles_at("answer 1", "sum", everywhere=False),
+        seen_in=("position-probes",),
+    ),
+    Statement(
+        claim="13e",
+        says=(
+            "Before the last token of the answer, the residual stream holds the sum on circles of periods 2, "
+            "5 and 10, after some layer"
+        ),
+        paper="the logits there have these periods",
+        paper_value=None,
+        criterion=all_of(CIRCLES),
+        roles=("probed",),
+        measure=circles_at("last answer", "sum", everywhere=False),
+        seen_in=("position-probes",),
     ),
     Statement(
         claim="14",
@@ -407,6 +461,57 @@ STATEMENTS: tuple[Statement, ...] = (
         roles=("closed",),
         measure=right_answers_of_closed_models,
     ),
+    Statement(
+        claim="15a",
+        says=(
+            "Turning the phases of the last digit's periods by some numbers moves the answer's last digit by "
+            "just that"
+        ),
+        paper="not tested",
+        paper_value=None,
+        criterion=at_least("most"),
+        roles=("finetuned",),
+        measure=turned(["turn"]),
+    ),
+    Statement(
+        claim="15b",
+        says="Turning random planes, by random phases or planes of unused periods does not",
+        paper="not tested",
+        paper_value=None,
+        criterion=at_most("control"),
+        roles=("finetuned",),
+        measure=turned(CONTROLS),
+    ),
+    Statement(
+        claim="16a",
+        says="Low frequencies of another prompt bring its magnitude with the own last digit",
+        paper="not tested",
+        paper_value=None,
+        criterion=at_least("most"),
+        roles=("finetuned",),
+        measure=exchanged(["low"], ["replace"], ["magnitude"]),
+    ),
+    Statement(
+        claim="16b",
+        says="The last digit's periods of another prompt bring its last digit with the own magnitude",
+        paper="not tested",
+        paper_value=None,
+        criterion=at_least("most"),
+        roles=("finetuned",),
+        measure=exchanged(["periods"], ["replace"], ["residue"]),
+    ),
+    Statement(
+        claim="16c",
+        says="Exchanging random subspaces, unused periods or either band with random phases brings neither",
+        paper="not tested",
+        paper_value=None,
+        criterion=at_most("control"),
+        roles=("finetuned",),
+        measure=exchanged(["low", "periods", "unused"], CONTROLS, ["magnitude", "residue"]),
+    ),
 )
-"""In the order of the claims. Claim 9 also says that late MLPs decide last in a model from scratch: figure 22
-shows that, and no statement tests it."""
+"""In the order of the claims.
+
+Claims 15 and 16 are not the paper's: they say of low and high frequencies what an ablation cannot. Claim 9
+also says that late MLPs decide last in a model from scratch: figure 22 shows that, and no statement tests it.
+"""

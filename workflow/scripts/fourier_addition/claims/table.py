@@ -16,6 +16,7 @@ COLUMNS = (
     "paper",
     "paper_value",
     "run",
+    "model",
     "here",
     "value",
     "low",
@@ -24,14 +25,25 @@ COLUMNS = (
     "confirmed_when",
     "verdict",
 )
-HEADINGS = ("Claim", "Statement", "Paper", "Run", "Here", "95 % interval", "Confirmed when", "Verdict")
+HEADINGS = (
+    "Claim",
+    "Statement",
+    "Paper",
+    "Run",
+    "Model",
+    "Here",
+    "95 % interval",
+    "Confirmed when",
+    "Verdict",
+)
 
 
 def claims_table(evidence: Evidence) -> pd.DataFrame:
     """One row for each statement and each run or model that it is tested on.
 
-    A statement that is not tested has one row that says so. Columns: `COLUMNS`. value, low and high are
-    in the criterion's unit, and missing where the statement is not tested.
+    A statement that is not tested has one row that says so. Columns: `COLUMNS`. value, low and high are in
+    the criterion's unit, and missing where the statement is not tested. model: the model that the verdict is
+    about, and whether its weights are real ones or those of a miniature that is trained here.
     """
     rows = []
     for statement in STATEMENTS:
@@ -39,13 +51,14 @@ def claims_table(evidence: Evidence) -> pd.DataFrame:
         missing = [role for role in statement.roles if role not in evidence.runs]
         found = [None] if missing else statement.measure(evidence)
         why = f"no run for {' and '.join(missing)}" if missing else "no figure to read it off"
-        for measured in found:
+        for index, measured in enumerate(found):
             rows.append(
                 {
                     "claim": statement.claim,
                     "statement": statement.says,
                     "paper": statement.paper,
                     "paper_value": statement.paper_value,
+                    "model": "" if missing else evidence.model(statement.roles, index),
                     **_result(measured, criterion, why),
                     "confirmed_when": str(criterion),
                 }
@@ -82,6 +95,7 @@ def claim_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
             row["statement"],
             row["paper"],
             row["run"] or "-",
+            row["model"] or "-",
             row["here"],
             _interval(row),
             row["confirmed_when"],

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from fourier_addition.errors import UserError
+from fourier_addition.files.model_texts import mapping
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Types of safetensors whose values are the weights themselves."""
@@ -44,12 +45,7 @@ def require_plain_weights(directory: str | Path, where: str = "") -> None:
 
 
 def _refuse_quantisation(file: Path, shown: str) -> None:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{shown} cannot be read: {error}.") from error
-    if not isinstance(config, dict):
-        raise UserError(f"{shown} holds no mapping.")
+    config = mapping(file, shown)
     for key in ("quantization_config", "compression_config"):
         if config.get(key):
             method = config[key].get("quant_method") if isinstance(config[key], dict) else None

@@ -85,7 +85,7 @@ def _continued(
     """What a causal model writes after each prompt of a batch, whose first `shared` tokens are the same."""
     rows = len(bucket.ids)
     past = stem.past(bucket.ids[:1, :shared], rows) if shared else PrefixCache(view)
-    end = view.tokenizer.eos_token_id
+    ends = view.end_ids
     written: list[list[int]] = [[] for _ in range(rows)]
     ended = [False] * rows
     ids = bucket.ids[:, shared:]
@@ -98,7 +98,7 @@ def _continued(
         for row, each in enumerate(token.tolist()):
             if ended[row]:
                 continue
-            if each == end:
+            if each in ends:
                 ended[row] = True
             else:
                 written[row].append(each)

@@ -94,6 +94,13 @@ class ModelView:
 
     # Prompts
 
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end a text: the tokenizer's, and those of the model's own settings of generation."""
+        stated = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        ids = [self.tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])]
+        return frozenset(each for each in ids if each is not None)
+
     def encode(self, prompts: Sequence[str]) -> list[Encoded]:
         """Token ids and reading position of each prompt.
 

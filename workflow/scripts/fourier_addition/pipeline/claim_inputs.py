@@ -23,8 +23,10 @@ from fourier_addition.pipeline.run_checks import (
     Check,
     check_asked,
     check_embedding,
+    check_interventions,
     check_number_tokens,
     check_trained,
+    has_number_tokens,
 )
 
 
@@ -56,7 +58,10 @@ ROLES: dict[str, Role] = {
             "summary": of_run("ablation/all/summary.parquet"),
             "predictions": of_run("ablation/all/predictions.parquet"),
             "accuracy": _ACCURACY,
-        }
+            "steering": of_run("mechanism/steering/places.parquet"),
+            "exchange": of_run("mechanism/exchange/outcomes.parquet"),
+        },
+        checks=(check_number_tokens, check_trained, check_interventions),
     ),
     "scratch": Role(
         {
@@ -70,10 +75,9 @@ ROLES: dict[str, Role] = {
     "frozen_random": Role({"accuracy": _ACCURACY}),
     "multiplication": Role({"spectra": _SPECTRA, "accuracy": _ACCURACY}),
     "polish": Role({"spectra": _SPECTRA}),
-    "prompted": Role(
-        {"answers": of_run("answers.json"), "spectra": _SPECTRA},
-        checks=(check_number_tokens, check_asked),
-    ),
+    "prompted": Role({"answers": of_run("answers.json")}, checks=(check_asked,)),
+    "prompted_logits": Role({"spectra": _SPECTRA}, checks=(check_number_tokens, check_asked)),
+    "probed": Role({"probes": of_run("position-probes.parquet")}, checks=()),
     "closed": Role({"accuracy": of_api_run("accuracy.json")}, of="API run", checks=()),
     "embeddings": Role(
         {"spectrum": of_embedding("spectrum.parquet"), "clusters": of_embedding("clusters.parquet")},
@@ -84,22 +88,48 @@ ROLES: dict[str, Role] = {
 """Every role, by its key in the configuration."""
 
 
-def claim_runs(table: Mapping[str, Any]) -> dict[str, list[str]]:
+def claim_runs(config: Mapping[str, Any], name: str) -> dict[str, list[str]]:
     """Role -> the names that the configuration gives it; nothing for a role that it leaves out.
 
-    `small_scratch`, the paper's smaller model from scratch, is the `scratch` run where it is left out.
+    config: checked. name: of a table of kind `claims`. `small_scratch`, the paper's smaller model from
+    scratch, is the `scratch` run where it is left out. `prompted_logits`, whose logits are tested, are the
+    `prompted` runs whose numbers are one token each, as far as the configuration tells.
     """
-    roles = table["roles"]
+    roles = config["tables"][name]["roles"]
     found = {role: [names] if isinstance(names, str) else list(names) for role, names in roles.items()}
     if "scratch" in found:
         found.setdefault("small_scratch", found["scratch"])
+    if logits := [run for run in found.get("prompted", []) if has_number_tokens(config, run)]:
+        found["prompted_logits"] = logits
     return found
 
 
 def claim_labels(config: Mapping[str, Any], name: str) -> dict[str, str]:
     """What the runs and models of a table of kind `claims` are called."""
-    roles = claim_runs(config["tables"][name])
+    roles = claim_runs(config, name)
     return {each: label_of(config, each) for names in roles.values() for each in names}
+
+
+def claim_models(config: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Which model each run or model of a table of kind `claims` is, and where its weights come from."""
+    names = {each for names in claim_runs(config, name).values() for each in names}
+    return {each: model_words(config, each) for each in sorted(names)}
+
+
+def model_words(config: Mapping[str, Any], name: str) -> str:
+    """A run's, API run's or embedding's model in words: real weights, a miniature, or weights from scratch.
+
+    A miniature is a model that is pre-trained here, whatever is trained after it.
+    """
+    if name in config["api_runs"]:
+        return f"{config['apis'][config['api_runs'][name]['api']]['model']} (behind an API)"
+    run = config["runs"].get(name)
+    model = run["model"] if run else name
+    if any("pretrain" in source for source in config["models"][model]["sources"]):
+        return f"{model} (miniature)"
+    if run and run.get("start") == "scratch":
+        return f"{model} (from scratch)"
+    return f"{model} (real weights)"
 
 
 def claim_files(config: Mapping[str, Any], name: str) -> dict[str, list[str]]:
@@ -109,7 +139,7 @@ def claim_files(config: Mapping[str, Any], name: str) -> dict[str, list[str]]:
     """
     table = config["tables"][name]
     files: dict[str, list[str]] = {}
-    for role, names in claim_runs(table).items():
+    for role, names in claim_runs(config, name).items():
         record = ROLES[role]
         shown = Shown(
             config,

@@ -23,6 +23,7 @@ from fourier_addition.pipeline.config_checks import (
     check_views,
 )
 from fourier_addition.pipeline.config_errors import sentence_of
+from fourier_addition.pipeline.config_files import LOADER
 from fourier_addition.pipeline.config_values import converted
 from fourier_addition.pipeline.name_checks import check_names
 
@@ -34,7 +35,7 @@ SCHEMA = SHIPPED if SHIPPED.is_file() else Path(__file__).resolve().parents[4] /
 @cache
 def schema() -> dict[str, Any]:
     """The configuration schema, config/schema.yaml."""
-    rules: dict[str, Any] = yaml.safe_load(SCHEMA.read_text())
+    rules: dict[str, Any] = yaml.load(SCHEMA.read_text(), Loader=LOADER)
     return rules
 
 

@@ -253,6 +253,7 @@ def check_views(config: Mapping[str, Any]) -> None:
                 f"not one token of model '{name}', which has 0..{known - 1}."
             )
     _check_ablations(config)
+    _check_deltas(config)
     check_tables(config)
     _check_figures(config)
     for run in {run["task"]: run for run in config["runs"].values() if not prompted(run)}.values():
@@ -273,6 +274,16 @@ def _check_figures(config: Mapping[str, Any]) -> None:
             require_known(embedding, f"{where}.embeddings[{index}]", allowed, "embedding")
             if embedding in config["runs"]:
                 check_seed(config, embedding, figure["seed"], f"{where}.seed")
+
+
+def _check_deltas(config: Mapping[str, Any]) -> None:
+    """Refuse turns none of which would move a residue."""
+    settings = config["interventions"]
+    if all(delta % settings["modulus"] == 0 for delta in settings["deltas"]):
+        raise UserError(
+            "Config key `interventions.deltas` must have a turn that is no multiple of "
+            f"`interventions.modulus` ({settings['modulus']}): the others move no residue."
+        )
 
 
 def _check_ablations(config: Mapping[str, Any]) -> None:

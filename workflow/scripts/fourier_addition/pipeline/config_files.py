@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from fourier_addition.errors import UserError
+
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's reader where there is one: several times faster, which a study of thousands of runs notices."""
 
 
 def require_distinct_keys(file: str | Path) -> None:
@@ -15,7 +19,7 @@ def require_distinct_keys(file: str | Path) -> None:
     A file that is no YAML is for Snakemake to name.
     """
     try:
-        root = yaml.compose(Path(file).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = yaml.compose(Path(file).read_text(encoding="utf-8"), Loader=LOADER)
     except (OSError, ValueError, yaml.YAMLError):
         return
     todo = [(root, "")]

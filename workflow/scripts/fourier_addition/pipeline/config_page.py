@@ -28,6 +28,7 @@ stops the workflow before any job, with one sentence that names it.
 | `arms.yaml` | scratch versus pre-trained at length: six arms, five seeds |
 | `gpt2.yaml` | GPT-2-small from the model hub, one GPU |
 | `modern.yaml` | newer models as they come: embeddings, probes, answers with solved examples |
+| `smollm2.yaml` | a real causal language model from a package, asked with solved examples, probed |
 | `paper.yaml` | every model, run, figure and table of the paper |
 | `schema.yaml` | every key, its default and its meaning |
 

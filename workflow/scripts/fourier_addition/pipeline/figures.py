@@ -24,9 +24,12 @@ from fourier_addition.pipeline.run_checks import (
     Check,
     check_asked,
     check_embedding,
+    check_interventions,
     check_kept,
     check_map,
+    check_modules_captured,
     check_number_tokens,
+    check_sums,
     check_trained,
     check_units,
 )
@@ -66,6 +69,7 @@ FACTS: dict[str, Callable[[Shown], Any]] = {
     # Of the analysis.
     "lens_norm": lambda shown: shown.config["analysis"]["lens_norm"],
     "basis": lambda shown: shown.config["analysis"]["basis"],
+    "modulus": lambda shown: shown.config["interventions"]["modulus"],
     # What the tables of an input are of, in the order of the input.
     "names": lambda shown: list(shown.embeddings or shown.runs),
     "instances": Shown.every_seed,
@@ -112,9 +116,12 @@ _LENS, _EXAMPLE = of_run("lens.parquet"), of_run("example.parquet")
 _WAVES, _SPECTRA = of_run("waves.parquet"), of_run("spectra.parquet")
 _SUMMARY = of_run("ablation/all/summary.parquet")
 _FILTERED = of_run("ablation/all/predictions.parquet")
+_DOSES, _PLACES = of_run("mechanism/steering/doses.parquet"), of_run("mechanism/steering/places.parquet")
+_INTERVENED = (check_number_tokens, check_interventions)
 _SUMMARIES_OF_RANGES = of_ranges("summary.parquet")
 _HISTORIES, _ACCURACIES = of_seeds("history.parquet"), of_seeds("accuracy.json")
 _EMBEDDING_SPECTRA = of_embedding("spectrum.parquet")
+_POSITIONS = of_run("position-probes.parquet")
 _CLUSTERS = of_embedding("clusters.parquet")
 _spectrum = partial(Kind, family="spectrum", caption_facts=("basis",))
 
@@ -371,11 +378,41 @@ _KINDS = (
         inputs={"summaries": _SUMMARIES_OF_RANGES},
         facts=("run_ranges",),
     ),
+    # Interventions: phases turned, and bands exchanged between prompts.
+    Kind(
+        name="dose-response",
+        family="interventions",
+        description="how far answers move when the phases of the last digit's periods are turned",
+        shows=_ONE_RUN,
+        inputs={"moves": of_run("mechanism/steering/moves.parquet"), "doses": _DOSES, "places": _PLACES},
+        facts=("modulus",),
+        run_checks=_INTERVENED,
+    ),
+    Kind(
+        name="steering",
+        family="interventions",
+        description="the same turns at every place, beside their controls",
+        shows=_ONE_RUN,
+        inputs={"doses": _DOSES},
+        run_checks=_INTERVENED,
+    ),
+    Kind(
+        name="exchange",
+        family="interventions",
+        description="whose residue and whose magnitude an answer has after bands were exchanged",
+        shows=_ONE_RUN,
+        inputs={"exchange": of_run("mechanism/exchange/outcomes.parquet"), "places": _PLACES},
+        facts=("modulus",),
+        run_checks=_INTERVENED,
+    ),
     # One run: its heads and neurons.
     Kind(
         name="head-spectra",
         family="units",
         description="what every attention head writes by component, and how far it turns with the answer",
+        see="the few heads that write the periods of base ten, and which of them turn with the answer",
+        keys=("units.bands", "units.baseline", "figures.<name>.layers"),
+        measured="Each head's output, through its rows of W_O and the unembedding, component by component.",
         shows=_ONE_RUN,
         inputs={"components": of_run("units/components.parquet")},
         run_checks=_UNITS,
@@ -384,6 +421,9 @@ _KINDS = (
         name="unit-concentration",
         family="units",
         description="share of a band's power in the top heads and neurons of each layer",
+        see="how few heads or neurons hold most of a band",
+        keys=("units.bands", "units.baseline"),
+        measured="Power of a band in each head's and neuron's logits, the largest first.",
         shows=_ONE_RUN,
         inputs={"ranks": of_run("units/ranks.parquet")},
         run_checks=_UNITS,
@@ -392,6 +432,9 @@ _KINDS = (
         name="neuron-activations",
         family="units",
         description="activations of the top neurons of each band against the answer",
+        see="whether a neuron follows a wave in the answer, or fires around one answer",
+        keys=("units.shown", "figures.<name>.top"),
+        measured="Mean activations of the top neurons of each band, for each answer.",
         shows=_ONE_RUN,
         inputs={"activations": of_run("units/activations.parquet")},
         run_checks=_UNITS,
@@ -400,6 +443,9 @@ _KINDS = (
         name="head-ablation",
         family="units",
         description="what is left of the answers without the top heads of a layer, beside random heads",
+        see="which heads cost the last digit and which the magnitude, below the grey area of random heads",
+        keys=("units.counts", "units.draws", "units.baseline"),
+        measured="Answers when the top heads of a layer hold their mean.",
         shows=_ONE_RUN,
         inputs={"knockouts": of_run("units/knockouts.parquet")},
         run_checks=_UNITS,
@@ -408,6 +454,9 @@ _KINDS = (
         name="neuron-ablation",
         family="units",
         description="what is left of the answers without the top neurons of a layer, beside random neurons",
+        see="how many neurons it takes to harm the answer, below the grey area of random neurons",
+        keys=("units.counts", "units.draws", "units.baseline"),
+        measured="Answers when the top neurons of a layer hold their mean.",
         shows=_ONE_RUN,
         inputs={"knockouts": of_run("units/knockouts.parquet")},
         run_checks=_UNITS,
@@ -444,6 +493,48 @@ _KINDS = (
         shows=_RUNS,
         inputs={"probes": of_run("probes.parquet")},
         facts=("names",),
+    ),
+    # Named positions: operands and answer tokens.
+    Kind(
+        name="position-probes",
+        family="circles",
+        description="Fourier probes of operands and sum at named positions: R2 by layer and period",
+        see="circles of operands at periods 2, 5 and 10, beside grey controls, and where the sum's begin",
+        keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
+        shows=_ONE_RUN,
+        inputs={"probes": _POSITIONS},
+        run_checks=(),
+    ),
+    Kind(
+        name="coarse-to-fine",
+        family="circles",
+        description="Fourier probes of the sum before each answer token, a curve by layer for each period",
+        see="long periods that rise in earlier layers than short ones: magnitude first, residues later",
+        keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
+        shows=_ONE_RUN,
+        inputs={"probes": _POSITIONS},
+        run_checks=(),
+    ),
+    Kind(
+        name="contributions",
+        family="circles",
+        description="what attention and MLP outputs add to the sum's circles (`capture.position_modules`)",
+        see="the few layers whose MLP or attention outputs write a circle of the sum",
+        keys=("capture.position_modules", "analysis.probe_periods"),
+        shows=_ONE_RUN,
+        inputs={"contributions": of_run("contributions.parquet")},
+        run_checks=(check_modules_captured,),
+    ),
+    Kind(
+        name="carries",
+        family="carries",
+        description="accuracy of written answers by the number of carries in the sum",
+        see="whether sums with more carries are answered worse",
+        keys=("tasks.<name>.operands", "runs.<name>.shots"),
+        shows=_RUNS,
+        inputs={"answers": of_run("answers.parquet")},
+        facts=("names",),
+        run_checks=(check_asked, check_sums),
     ),
     Kind(
         name="helix",

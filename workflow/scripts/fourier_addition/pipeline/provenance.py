@@ -35,18 +35,19 @@ def provenance(snakemake: Any, *, device: str = "cpu", **more: Any) -> dict[str,
     return {
         "rule": snakemake.rule,
         "wildcards": dict(snakemake.wildcards.items()),
-        "params": {name: _plain(value) for name, value in snakemake.params.items()},
+        "params": {name: plain(value) for name, value in snakemake.params.items()},
         "inputs": inputs,
         "device": device,
         **more,
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A parameter as JSON holds it: mappings, lists, and text in place of anything else."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fourier_addition.ablation.places import fitting_components
 from fourier_addition.errors import UserError
 from fourier_addition.filters import components_of
 from fourier_addition.fourier import fourier_basis
@@ -40,6 +41,32 @@ def check_asked(config: Mapping[str, Any], run: str, where: str) -> None:
         )
 
 
+def check_modules_captured(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse contributions of modules whose outputs are not captured at named positions."""
+    if not config["capture"]["position_modules"]:
+        raise UserError(
+            f"Config key `{where}` shows contributions of module outputs, which are captured only with "
+            "`capture.position_modules: true`."
+        )
+
+
+def check_sums(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run whose answers are no sums: only sums have carries."""
+    task = config["runs"][run]["task"]
+    operation = config["tasks"][task]["operation"]
+    if operation == "multiplication":
+        raise UserError(
+            f"Config key `{where}`: task '{task}' of run '{run}' multiplies, and only sums carry."
+        )
+
+
+def has_number_tokens(config: Mapping[str, Any], run: str) -> bool:
+    """Whether a run's model has a token for each number of its task, as far as the configuration tells."""
+    entry = config["runs"][run]
+    known = known_numbers(config, entry["model"])
+    return known is None or task_of(config, entry["task"]).numbers <= known
+
+
 def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None:
     """Refuse a run whose model writes numbers of its task as several tokens: it has no logits over them.
 
@@ -47,13 +74,31 @@ def check_number_tokens(config: Mapping[str, Any], run: str, where: str) -> None
     """
     entry = config["runs"][run]
     needed, known = task_of(config, entry["task"]).numbers, known_numbers(config, entry["model"])
-    if known is not None and needed > known:
+    if not has_number_tokens(config, run):
         raise UserError(
             f"Config key `{where}`: run '{run}' needs the numbers 0..{needed - 1} as one token each, but "
             f"number {known} is not one token of model '{entry['model']}'; a prompted run has its written "
             "answers in a table of kind `prompted` and a figure of kind `prompted-errors`, and its answers "
             "token by token in a table of kind `digits` and figures of kinds `digit-lens`, `number-spectrum` "
             "and `number-errors`."
+        )
+
+
+def check_interventions(config: Mapping[str, Any], run: str, where: str) -> None:
+    """Refuse a run whose numbers have none of the periods that are turned, or not every residue."""
+    settings = config["interventions"]
+    numbers = task_of(config, config["runs"][run]["task"]).numbers
+    if numbers < settings["modulus"]:
+        raise UserError(
+            f"Config key `interventions.modulus` is {settings['modulus']}, but run '{run}' (`{where}`) has "
+            f"the numbers 0..{numbers - 1} alone."
+        )
+    basis = fourier_basis(numbers, settings["basis"])
+    if not fitting_components(settings["periods"], basis, settings["period_tolerance"]):
+        periods = ", ".join(f"{period:g}" for period in settings["periods"])
+        raise UserError(
+            f"Config key `interventions.periods`: no Fourier component of the numbers 0..{numbers - 1} of "
+            f"run '{run}' (`{where}`) has any of the periods {periods}."
         )
 
 

@@ -195,6 +195,73 @@ def before_planning(workflow: Any, check: Callable[[], None]) -> None:
     workflow._build_dag = check_and_plan
 
 
+def after_planning(workflow: Any, tell: Callable[[], None]) -> None:
+    """Call `tell` once Snakemake has planned a run that may make files; not after a dry run.
+
+    Private: the documented hook `onstart` is left out where there is nothing to do.
+    """
+    plan = part(workflow, "_build_dag")
+    for name in ("executor_plugin", "dryrun"):
+        part(workflow, name)
+
+    def plan_and_tell() -> None:
+        plan()
+        if workflow.executor_plugin is not None and not workflow.dryrun:
+            tell()
+
+    workflow._build_dag = plan_and_tell
+
+
+@dataclass(frozen=True)
+class KeptJob:
+    """A job that will not run and of which Snakemake has no record.
+
+    rule, outputs, params: of the job now.
+    """
+
+    rule: str
+    outputs: Sequence[str]
+    params: Mapping[str, Any]
+
+
+def kept_without_record(workflow: Any) -> list[KeptJob]:
+    """Planned jobs that will not run, whose outputs are there and of which Snakemake has no record.
+
+    Private: Snakemake itself says nothing of a missing record, and takes such results for up to date.
+    """
+    dag, recorded = part(workflow, "dag"), part(workflow, "persistence", "metadata")
+    needrun = part(dag, "needrun")
+    kept = [job for job in part(dag, "jobs") if not needrun(job) and job.output]
+    return [
+        KeptJob(job.rule.name, [str(path) for path in job.output], dict(job.params.items()))
+        for job in kept
+        if all(recorded(output) is None for output in job.output)
+    ]
+
+
+def end_jobs_when_interrupted(workflow: Any) -> None:
+    """Let an interrupt (SIGINT) end the jobs of this machine too, as Ctrl-C in a terminal does.
+
+    An interrupt that reaches Snakemake alone would leave its jobs at work: Snakemake waits until they end,
+    records nothing, and its next run makes them anew. A job that is ended goes on from its saved state.
+    Private: no documented hook is called at an interrupt. Jobs of a cluster are the cluster's to end.
+    """
+    if submits_jobs(workflow):
+        return
+
+    def end(number: int, frame: Any) -> None:
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                child.terminate()
+        raise KeyboardInterrupt
+
+    with _imports():
+        import psutil
+    # Only the main thread may; Snakemake inside another program is that program's to interrupt.
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, end)
+
+
 # What a job knows of the Snakemake that started it.
 
 
@@ -284,12 +351,12 @@ class SeenJob:
 class DryRun:
     """What a dry run would do.
 
-    jobs: the jobs that would run, `rule all` left out. unrecorded: results that would stay and of which
+    jobs: the jobs that would run, `rule all` left out. unrecorded: jobs that would stay and of which
     Snakemake has no record; a changed value or changed code would not show.
     """
 
     jobs: list[SeenJob]
-    unrecorded: int
+    unrecorded: list[KeptJob]
 
 
 def dry_run(arguments: Sequence[str] = ()) -> DryRun:
@@ -355,9 +422,6 @@ def _dry_run_of(workflow: Any) -> DryRun:
     level_of = {job: place for place, level in enumerate(part(dag, "toposorted")()) for job in level}
     needed = [job for job in level_of if needrun(job) and job.output]
     place_of = {job: place for place, job in enumerate(needed)}
-    recorded = part(memory, "metadata")
-    kept = [job for job in level_of if not needrun(job) and job.output]
-    unrecorded = sum(all(recorded(output) is None for output in job.output) for job in kept)
     jobs = [
         _seen(
             job,
@@ -368,7 +432,7 @@ def _dry_run_of(workflow: Any) -> DryRun:
         )
         for job in needed
     ]
-    return DryRun(jobs, unrecorded)
+    return DryRun(jobs, kept_without_record(workflow))
 
 
 def _seen(job: Any, reason: Any, memory: Any, after: Sequence[int], level: int) -> SeenJob:

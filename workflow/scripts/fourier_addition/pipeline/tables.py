@@ -16,6 +16,7 @@ from fourier_addition.pipeline.inputs import Input, Shown, of_api_run, of_run, o
 from fourier_addition.pipeline.run_checks import (
     Check,
     check_asked,
+    check_interventions,
     check_number_tokens,
     check_seed,
     check_trained,
@@ -56,6 +57,23 @@ _KINDS = (
         of="run",
         inputs={"conclusions": of_run("ablation/conclusions.parquet")},
         checks=(check_number_tokens,),
+    ),
+    TableKind(
+        name="steering",
+        description="how often turned phases move the answer's residue by just that, place by place",
+        of="run",
+        inputs={
+            "doses": of_run("mechanism/steering/doses.parquet"),
+            "places": of_run("mechanism/steering/places.parquet"),
+        },
+        checks=(check_number_tokens, check_interventions),
+    ),
+    TableKind(
+        name="exchange",
+        description="outcomes of exchanging bands between prompts, place by place",
+        of="run",
+        inputs={"exchange": of_run("mechanism/exchange/outcomes.parquet")},
+        checks=(check_number_tokens, check_interventions),
     ),
     TableKind(
         name="units",

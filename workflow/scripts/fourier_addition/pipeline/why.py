@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fourier_addition.pipeline.snakemake_private import SeenJob, dry_run
+from fourier_addition.pipeline.unrecorded import unrecorded_sentences
 from fourier_addition.pipeline.why_causes import NEVER_RUN, Planned, causes
 from fourier_addition.pipeline.why_records import RECORDS
 
@@ -139,12 +140,8 @@ def main() -> int:
         print(f"There is no plan: {error}", file=sys.stderr)
         return 1
     print(text)
-    if seen.unrecorded:
-        print(
-            f"Of {_count(seen.unrecorded, 'finished job')} Snakemake has no record, as where results "
-            "were copied without the folder .snakemake: it cannot be known whether a changed value or "
-            "changed code would rerun them."
-        )
+    for line in unrecorded_sentences(seen.unrecorded):
+        print(line)
     return 0
 
 

@@ -24,6 +24,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fourier_addition.files.whole import replacing, write_csv
 from fourier_addition.plots import theme
+from fourier_addition.plots.wording import LINES, settle_texts, shortened
 
 
 class PaperFigure(Figure):
@@ -194,6 +195,8 @@ def finish(figure: PaperFigure, *, title: str | None, note: str | None) -> None:
     """
     if title:
         figure.suptitle(title)
+    # Texts of the user's may need other fonts, or be too long.
+    note = settle_texts(figure, figure.explained, note)
     _write_below(figure, note)
     layout = figure.layout()
     layout.execute(figure)
@@ -260,10 +263,25 @@ def _widest_legend(figure: PaperFigure) -> Legend:
         )
         legend.set_in_layout(False)
         box = legend.get_window_extent(renderer_of(figure))
-        if columns == 1 or box.width <= (figure.get_figwidth() - 0.1) * figure.dpi:
+        room = (figure.get_figwidth() - 0.1) * figure.dpi
+        if columns == 1 or box.width <= room:
             break
         legend.remove()
+    if box.width > room:
+        _shorten_entries(figure, legend, room)
     return legend
+
+
+def _shorten_entries(figure: PaperFigure, legend: Legend, room: float) -> None:
+    """Break the labels of a legend of one column that is wider than the figure. room: pixels."""
+    renderer = renderer_of(figure)
+    widths = [text.get_window_extent(renderer).width for text in legend.get_texts()]
+    # What stands beside the texts: the handles and the space around them.
+    room -= legend.get_window_extent(renderer).width - max(widths)
+    for text, width in zip(legend.get_texts(), widths, strict=True):
+        if width > room:
+            written = text.get_text()
+            text.set_text(shortened(written, int(len(written) * room / width) - 1))
 
 
 def _wrap_titles(figure: PaperFigure) -> bool:
@@ -284,7 +302,10 @@ def _wrap_titles(figure: PaperFigure) -> bool:
         if size.width <= room:
             continue
         characters = max(8, int(len(heading.get_text()) * room / size.width))
-        heading.set_text(textwrap.fill(heading.get_text(), characters, break_long_words=False))
+        written = textwrap.fill(heading.get_text(), characters, break_long_words=False)
+        if written.count("\n") >= LINES or max(map(len, written.split("\n"))) > 2 * characters:
+            written = shortened(heading.get_text(), characters)
+        heading.set_text(written)
         changed = True
     return changed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -21,7 +22,7 @@ PATCHES = (
 )
 _SHADES = (theme.ORANGE, theme.GREEN, theme.RED, theme.PURPLE, theme.BROWN, theme.PINK, theme.SKY)
 _VARIABLES = {"a": "first operand", "b": "second operand", "answer": "answer"}
-_KINDS = {
+_KINDS: dict[str, tuple[str, Literal["-", "--", ":", "-."], str]] = {
     "state": (theme.INK, "-", "the source's state"),
     "pca": (theme.GREY, "--", "its principal components"),
     "helix": (theme.BLUE, "-", "helix"),
@@ -36,7 +37,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def _shade_of(part: str, parts: list[str]) -> str:
     """Colour of a part of the helix; the whole one is blue in every figure."""
     others = [each for each in parts if each != "helix"]
-    return theme.BLUE if part == "helix" else _SHADES[others.index(part) % len(_SHADES)]
+    colour: str = theme.BLUE if part == "helix" else _SHADES[others.index(part) % len(_SHADES)]
+    return colour
 
 
 def _draw_fits(ax: Axes, table: pd.DataFrame, parts: list[str]) -> None:
@@ -72,7 +74,7 @@ def plot_helix(
     figure, axes = frame.panels(len(runs), len(variables), height=1.9, sharey=True)
     # Worse than the mean is below 0, and a panel does not show how far.
     bottom = max(-0.2, min(-0.05, float(shown[["held_out", "null_low"]].min().min()) - 0.02))
-    drawn = []
+    drawn: list[tuple[str, pd.DataFrame]] = []
     for row, run in enumerate(runs):
         for column, variable in enumerate(variables):
             ax = axes[row, column]
@@ -114,7 +116,7 @@ def plot_patches(
     shown = table[list(PATCHES)]
     runs = list(dict.fromkeys(shown["name"]))
     figure, axes = frame.panels(len(runs), 2, height=2.1)
-    drawn = []
+    drawn: list[tuple[str, pd.DataFrame]] = []
     for row, run in enumerate(runs):
         own = shown[shown["name"] == run]
         for ax, value, low, high, scale in (

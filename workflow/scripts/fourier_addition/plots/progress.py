@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import pandas as pd
@@ -16,9 +17,9 @@ from fourier_addition.plots.columns import require
 LOSSES = ("name", "epoch", "split", "periods", "loss", "accuracy", "restricted_loss", "excluded_loss")
 SPECTRA = ("name", "epoch", "source", "periods", "period", "prominence")
 _LOSSES = {
-    "loss": (theme.INK, "all"),
-    "restricted_loss": (theme.BLUE, "restricted"),
-    "excluded_loss": (theme.RED, "excluded"),
+    "loss": (theme.INK, "loss"),
+    "restricted_loss": (theme.BLUE, "restricted loss"),
+    "excluded_loss": (theme.RED, "excluded loss"),
 }
 _SOURCES = ("embedding", "attention", "mlp", "final")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -45,8 +46,13 @@ def _draw_spectra(ax: Axes, table: pd.DataFrame, looks: Mapping[str, tuple[str, 
         colour, marker = looks[theme.period_text(float(str(period)))]
         line = line.sort_values("epoch")
         ax.plot(line["epoch"], line["prominence"], color=colour, marker=marker, markersize=3)
-    ax.set_yscale("log")
+    ax.set_ylim(0, 1.08 * ax.get_ylim()[1])
     frame.ticks(ax.xaxis, 6, whole=True)
+
+
+def _name(ax: Axes, name: str, place: int) -> None:
+    """Title of a narrow panel, with its letter before it: beside it there would be no room."""
+    ax.set_title(f"({_LETTERS[place % len(_LETTERS)]}) {name}", loc="left", fontsize=theme.SMALL_SIZE)
 
 
 @theme.themed
@@ -75,15 +81,16 @@ def plot_progress(
         theme.period_text(period): (_SHADES[i % len(_SHADES)], _MARKERS[i % len(_MARKERS)])
         for i, period in enumerate(key)
     }
-    figure, axes = frame.panels(len(runs), 1 + len(sources), height=1.7)
-    parts = []
+    figure, axes = frame.panels(len(runs), 1 + len(sources), height=1.7, letters=False)
+    parts: list[tuple[str, pd.DataFrame]] = []
 
     for row, run in enumerate(runs):
         # Losses on the split that is held out.
         own = losses[losses["name"] == run]
         _draw_losses(axes[row, 0], own, split)
-        axes[row, 0].set_title((names or {}).get(run, run))
-        axes[row, 0].set_ylabel("loss (nats)")
+        _name(axes[row, 0], "loss (nats)", len(parts))
+        label = textwrap.fill((names or {}).get(run, run), 18)
+        axes[row, 0].set_ylabel(label)
         drawn = own.loc[own["split"] == split, list(LOSSES)]
         parts.append((_LETTERS[len(parts) % len(_LETTERS)], drawn))
 
@@ -91,16 +98,14 @@ def plot_progress(
         for ax, source in zip(axes[row, 1:], sources, strict=True):
             shown = spectra.loc[(spectra["name"] == run) & (spectra["source"] == source), list(SPECTRA)]
             _draw_spectra(ax, shown, looks)
-            ax.set_title({"final": "final logits"}.get(source, theme.module_label(source)))
+            _name(ax, {"final": "logits"}.get(source, theme.module_label(source)), len(parts))
             parts.append((_LETTERS[len(parts) % len(_LETTERS)], shown))
         axes[row, 1].set_ylabel("prominence")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
 
     # Losses and periods have the same looks in every row.
-    handles = [
-        Line2D([], [], color=colour, marker="o", label=f"{label} loss") for colour, label in _LOSSES.values()
-    ]
+    handles = [Line2D([], [], color=colour, marker="o", label=label) for colour, label in _LOSSES.values()]
     handles.append(Line2D([], [], color=theme.FAINT, linestyle=":", label="same, control periods"))
     handles += [
         Line2D([], [], color=colour, marker=marker, label=f"period {period}")

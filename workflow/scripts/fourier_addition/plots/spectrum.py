@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from fourier_addition.errors import UserError
 from fourier_addition.plots import frame, theme
@@ -21,17 +22,24 @@ from fourier_addition.plots.panels import base_period, last_layers
 COLUMNS = ("module", "layer", "component", "period", "magnitude", "prominence", "outlier")
 OUTLIER_RULES = ("majority", "any")
 NOTHING = "no component stands out from shuffled numbers"
+ROOMY = 3
+"""Most runs whose panels each have their own axes; the panels of more runs are low and share them."""
 
 
-def _finish_axis(ax: Axes, table: pd.DataFrame, ylabel: str) -> None:
-    components = table["component"]
-    margin = 0.02 * (components.max() - components.min() + 1)
-    ax.set_xlim(components.min() - margin, components.max() + margin)
+def _finish_axis(
+    ax: Axes, table: pd.DataFrame, ylabel: str, *, periods: bool = True, components: bool = True
+) -> None:
+    """Limits and labels. periods, components: whether the axis above and the one below are written."""
+    lowest, highest = table["component"].min(), table["component"].max()
+    margin = 0.02 * (highest - lowest + 1)
+    ax.set_xlim(lowest - margin, highest + margin)
     ax.set_ylim(0, 1.02 * table["magnitude"].max())
-    ax.set(xlabel="Fourier component k", ylabel=ylabel)
+    ax.set(xlabel="Fourier component k" if components else "", ylabel=ylabel)
+    ax.tick_params(labelbottom=components)
     frame.ticks(ax.xaxis, 6, whole=True)
-    frame.ticks(ax.yaxis, 5)
-    period_axis(ax, base_period(table))
+    frame.ticks(ax.yaxis, 5 if periods and components else 3)
+    if periods:
+        period_axis(ax, base_period(table))
 
 
 def draw_spectrum(
@@ -155,10 +163,13 @@ def draw_mean_spectra(
     outlier_rule: str,
     max_labels: int,
     ylabel: str,
+    periods: bool = True,
+    components: bool = True,
 ) -> pd.DataFrame:
     """Draw one line a layer and label the outliers with their periods; see `plot_mean_spectra`.
 
-    table: one module. Returns what is drawn, with a column `labelled`.
+    table: one module. periods, components: whether the axis above and the one below are written.
+    Returns what is drawn, with a column `labelled`.
     """
     require_unique(table, ("module", "layer", "component"), "the mean spectra")
     shown = table[list(COLUMNS)].sort_values(["layer", "component"], kind="stable")
@@ -170,7 +181,7 @@ def draw_mean_spectra(
     shown = shown.assign(outlier=flags(shown["outlier"]))
     for layer, line in shown.groupby("layer"):
         ax.plot(line["component"], line["magnitude"], color=colours.to_rgba(np.asarray(layer)), linewidth=0.7)
-    _finish_axis(ax, shown, ylabel)
+    _finish_axis(ax, shown, ylabel, periods=periods, components=components)
 
     # A component is an outlier of the panel when the rule finds it in enough layers.
     found = shown.groupby("component").agg(
@@ -230,11 +241,12 @@ def plot_mean_spectra(
     if max_component is not None:
         table = table[table["component"] <= max_component]
 
-    # A row of panels for each run, a panel for each module.
+    # A row of panels for each run, a panel for each module. Many rows are low, so that they fit on a page.
     runs = list(dict.fromkeys(table["run"])) if "run" in table.columns else [None]
-    figure, axes = frame.panels(len(runs), len(modules), height=2.25)
-    parts, letters = [], iter("abcdefghijklmnop")
-    for run, row in zip(runs, axes, strict=True):
+    low = len(runs) > ROOMY
+    figure, axes = frame.panels(len(runs), len(modules), height=1.2 if low else 2.25)
+    parts, letters = [], iter("abcdefghijklmnopqrstuvwxyz")
+    for place, (run, row) in enumerate(zip(runs, axes, strict=True)):
         own = last_layers(table if run is None else table[table["run"] == run], layers)
         if len(own):
             colours, ticks = _layer_colours(list(own["layer"]))
@@ -243,7 +255,8 @@ def plot_mean_spectra(
         for module, ax in zip(modules, row, strict=True):
             heading = theme.module_label(module)
             if run is not None:
-                heading = f"{heading}, {(run_labels or {}).get(run, run)}"
+                name = (run_labels or {}).get(run, run)
+                heading = name if low else f"{heading}, {name}"
             ax.set_title(heading)
             drawn = draw_mean_spectra(
                 ax,
@@ -251,14 +264,32 @@ def plot_mean_spectra(
                 colours=colours if len(own) else ScalarMappable(),
                 outlier_rule=outlier_rule,
                 max_labels=max_labels,
-                ylabel=ylabel,
+                ylabel=f"{theme.module_label(module)}" if low else ylabel,
+                periods=not low or place == 0,
+                components=not low or place == len(runs) - 1,
             )
             parts.append((next(letters), drawn if run is None else drawn.assign(run=run)))
 
-        # One bar explains the colours of the row.
-        if len(own):
+        # One bar explains the colours of the row, or those of all rows.
+        if len(own) and not low:
             bar = figure.colorbar(colours, ax=list(row), label="layer", ticks=ticks, aspect=30, pad=0.01)
             bar.outline.set_visible(False)
             bar.minorticks_off()
+    if low:
+        _explain_rows(figure, axes, last_layers(table, layers), ylabel)
     frame.finish(figure, title=title, note=note)
     return figure, frame.drawn(parts)
+
+
+def _explain_rows(figure: frame.PaperFigure, axes: np.ndarray, table: pd.DataFrame, ylabel: str) -> None:
+    """Write once what the low panels of many runs share: the y axis and, by their legend, the layers."""
+    figure.supylabel(ylabel, fontsize=theme.FONT_SIZE)
+    if not len(table):
+        return
+    colours, ticks = _layer_colours(list(table["layer"]))
+    shades = [colours.to_rgba(np.asarray(layer)) for layer in ticks]
+    lines = [
+        Line2D([], [], color=shade, label=f"layer {layer}")
+        for layer, shade in zip(ticks, shades, strict=True)
+    ]
+    frame.legend_below(figure, lines)

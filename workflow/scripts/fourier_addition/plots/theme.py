@@ -52,8 +52,8 @@ def _settings() -> dict[str, Any]:
     return {
         **sns.plotting_context("paper"),
         **sns.axes_style("ticks"),
-        "font.family": ["sans-serif"],
         # Shipped with matplotlib, so that a figure is the same on every machine.
+        "font.family": ["sans-serif"],
         "font.sans-serif": ["DejaVu Sans"],
         "mathtext.fontset": "dejavusans",
         "font.size": FONT_SIZE,
@@ -143,6 +143,12 @@ def accuracy_map() -> Colormap:
 def count_map() -> Colormap:
     """Sequential map for counts, light is few; even one must be seen on white."""
     return _palette("crest")
+
+
+def share_map() -> Colormap:
+    """Sequential map for shares, white at 0; cells without a value are grey."""
+    shares: Colormap = sns.light_palette(BLUE, as_cmap=True).with_extremes(bad=CONTROL)
+    return shares
 
 
 def logit_map() -> Colormap:

@@ -14,12 +14,14 @@ from typing import Any
 
 from fourier_addition.errors import UserError
 from fourier_addition.files.gguf_header import SUFFIX, read_header, refuse_split
-from fourier_addition.files.manifests import read_json, sha256_file
-from fourier_addition.files.weights import require_plain_weights
+from fourier_addition.files.manifests import sha256_file
+from fourier_addition.files.model_texts import mapping, not_greedy, require_usable_texts
+from fourier_addition.files.weights import require_plain_weights, stored_types
 
 CONFIG = "config.json"
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+GENERATION = "generation_config.json"
 SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt|h5|msgpack)")
 VOCABULARIES = (
@@ -33,7 +35,7 @@ VOCABULARIES = (
 """Files of which any single one is enough to build a tokenizer."""
 SMALL_FILES = (
     CONFIG,
-    "generation_config.json",
+    GENERATION,
     INDEX,
     *VOCABULARIES,
     "merges.txt",
@@ -110,6 +112,10 @@ def select(
     # A configuration and a tokenizer.
     if CONFIG not in names:
         raise UserError(f"{where} has no {CONFIG}.")
+    if "merges.txt" in names and not names.intersection(VOCABULARIES):
+        raise UserError(
+            f"{where} has merges.txt but neither vocab.json, which belongs to it, nor tokenizer.json."
+        )
     if not names.intersection(VOCABULARIES):
         raise UserError(f"{where} has no tokenizer: none of {', '.join(VOCABULARIES)}.")
     small = [name for name in SMALL_FILES if name in names and name != INDEX]
@@ -127,8 +133,7 @@ def shard_names(where: str, index: Path) -> list[str]:
 
     Raises UserError for an index that is none, and for a shard that lies in another folder.
     """
-    content = read_json(index)
-    named = content.get("weight_map") if isinstance(content, dict) else None
+    named = mapping(index, f"{where}: {INDEX}").get("weight_map")
     if not isinstance(named, dict) or not named:
         raise UserError(f"{where}: {INDEX} has no weight_map.")
     shards = {str(shard) for shard in named.values()}
@@ -136,6 +141,23 @@ def shard_names(where: str, index: Path) -> list[str]:
         if Path(shard).name != shard or not shard.endswith(".safetensors"):
             raise UserError(f"{where}: {INDEX} names {shard!r}, which is no safetensors file beside it.")
     return sorted(shards)
+
+
+def require_one_model(where: str, single: Path, index: Path) -> None:
+    """Refuse a folder whose single file of weights and whose index of shards name different tensors.
+
+    Where they name the same, the single file is the model, as it is for Hugging Face; a warning says so.
+    """
+    check_safetensors(where, single)
+    content = mapping(index, f"{where}: {INDEX}").get("weight_map")
+    indexed = set(content) if isinstance(content, dict) else set()
+    differing = sorted(indexed.symmetric_difference(stored_types(single)))
+    if differing:
+        raise UserError(
+            f"{where} holds {SINGLE} and {INDEX}, which are of different models (only one of them has "
+            f"{differing[0]}): remove the one that does not belong there."
+        )
+    logger.warning("%s holds %s and %s; the single file is taken.", where, SINGLE, INDEX)
 
 
 def _indexed(where: str, names: Collection[str], index: Path) -> list[str]:
@@ -186,10 +208,12 @@ def check_model(where: str, directory: Path) -> tuple[dict[str, str], str]:
     -> SHA-256, SHA-256 of the weights as `combined_sha256`). Raises UserError for a configuration without
     a model type, for truncated weights, and for an index that names a file which is not there.
     """
-    # The configuration.
-    config = read_json(directory / CONFIG)
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+    # The configuration, and the small files that make the tokenizer.
+    config = mapping(directory / CONFIG, f"{where}: {CONFIG}")
+    if not isinstance(config.get("model_type"), str):
         raise UserError(f"{where}: {CONFIG} names no model_type.")
+    require_usable_texts(directory, where)
+    _say_what_is_not_applied(where, directory)
     if "auto_map" in config:
         logger.info(
             "%s: %s points to code of its own (auto_map), which is neither fetched nor run", where, CONFIG
@@ -206,6 +230,18 @@ def check_model(where: str, directory: Path) -> tuple[dict[str, str], str]:
     require_plain_weights(directory, where)
     hashes = {file.name: sha256_file(file) for file in weights}
     return hashes, combined_sha256(hashes.items())
+
+
+def _say_what_is_not_applied(where: str, directory: Path) -> None:
+    """Warn of settings of generation that would make a model write other tokens than its likeliest."""
+    file = directory / GENERATION
+    if file.exists() and (keys := not_greedy(mapping(file, f"{where}: {GENERATION}"))):
+        logger.warning(
+            "%s: %s sets %s, which is not applied: answers here are a model's likeliest tokens.",
+            where,
+            GENERATION,
+            ", ".join(keys),
+        )
 
 
 def check_gguf(where: str, file: Path) -> tuple[dict[str, str], str]:

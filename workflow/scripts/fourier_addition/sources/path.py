@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fourier_addition.errors import UserError
-from fourier_addition.sources.model_files import INDEX, check_file, select
+from fourier_addition.sources.model_files import INDEX, SINGLE, check_file, require_one_model, select
 from fourier_addition.sources.reach import Obtained, Unreachable
 
 KEYS = ("path", "file")
@@ -42,4 +42,6 @@ def obtain(
             raise UserError(f"{where}: {file} is a link to {file.readlink()}, which is not there.")
     files = {file.name: file for file in root.iterdir() if file.is_file()}
     chosen = select(f"{where}: path {root}", files, files.get(INDEX), source.get("file"))
+    if SINGLE in chosen and INDEX in files:
+        require_one_model(f"{where}: path {root}", files[SINGLE], files[INDEX])
     return Obtained({name: files[name] for name in chosen})

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from fourier_addition.ablation.table1 import table1_cells, table1_of
+from fourier_addition.ablation.table1 import MODULE_WORDS, table1_cells, table1_of
 from fourier_addition.analysis.accuracy import accuracy_table, arms_table, by_run
 from fourier_addition.analysis.prompted import prompted_table
 from fourier_addition.analysis.units import top_units
@@ -21,6 +21,25 @@ Results = Mapping[str, list[Any]]
 """Input of the kind -> its tables (or, of a JSON file, what it holds), in the order of `names`."""
 Names = Sequence[Any]
 """What the results are of: (run, seed) of each, or the name of each API run."""
+
+
+STEPS = (1, 3, 5, 7)
+"""Turns that the table of steering has a column of, in numbers."""
+INTERVENED_WORDS = {**MODULE_WORDS, "residual": "residual stream"}
+EXCHANGE_WORDS = {
+    "replace": "other prompt's",
+    "subspace": "random subspaces",
+    "phases": "with random phases",
+    "unused": "unused periods",
+}
+OUTCOME_WORDS = {
+    "unchanged": "Unchanged",
+    "residue": "Other's residue, own magnitude",
+    "magnitude": "Other's magnitude, own residue",
+    "source": "Other's answer",
+    "other": "Anything else",
+    "any magnitude": "Other's residue, any magnitude",
+}
 
 
 def _by_instance(names: Names, found: Sequence[Any]) -> dict[tuple[str, int], Any]:
@@ -71,6 +90,60 @@ def units(results: Results, names: Names) -> TableCells:
 def _interval(low: float, high: float) -> str:
     """An interval of fractions in per cent; a dash where there is none."""
     return "-" if pd.isna(low) else f"{low:.1%} to {high:.1%}"
+
+
+def _where(row: Mapping[Any, Any]) -> list[str]:
+    """A place of interventions in two cells."""
+    return [INTERVENED_WORDS[row["module"]], str(row["layers"])]
+
+
+def steering(results: Results, names: Names) -> TableCells:
+    """How often turned phases move the answer's residue by just that, place by place."""
+    (doses,), (places,) = results["doses"], results["places"]
+    turned = doses[doses["arm"] == "turn"].set_index(["module", "layers", "delta"])
+    shown = [delta for delta in STEPS if delta in set(doses["delta"])]
+    over = places.set_index(["module", "layers", "arm"])
+    rows = []
+    for row in places[places["arm"] == "turn"].to_dict("records"):
+        place = row["module"], row["layers"]
+        steps = [turned.loc[(*place, delta)] for delta in shown]
+        controls = [(*place, arm) for arm in ("subspace", "phases", "unused")]
+        rows.append(
+            [
+                *_where(row),
+                *(f"{step['moved']:.1%} ({step['rest']:.1%})" for step in steps),
+                f"{row['moved']:.1%} [{row['moved_low']:.1%}, {row['moved_high']:.1%}]",
+                *(f"{over.loc[key, 'moved']:.1%}" if key in over.index else "-" for key in controls),
+            ]
+        )
+    headings = ["Turned in", "Layers", *(f"By {delta}" for delta in shown), "By other numbers"]
+    headings += ["Random planes", "Random angles", "Unused periods"]
+    return TableCells(doses, headings, rows, text_columns=2)
+
+
+def exchange(results: Results, names: Names) -> TableCells:
+    """Outcomes of exchanging bands between prompts, place by place."""
+    (table,) = results["exchange"]
+    told = list(dict.fromkeys(table["outcome"]))
+    keys = ["module", "layers", "band", "arm", "rank"]
+    rows = []
+    for key, group in table.groupby(keys, sort=False):
+        shares = group.set_index("outcome")
+        place = dict(zip(keys, key, strict=True))
+        rows.append(
+            [
+                *_where(place),
+                str(place["band"]),
+                EXCHANGE_WORDS[place["arm"]],
+                str(place["rank"]),
+                *(
+                    f"{row['share']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
+                    for row in (shares.loc[outcome] for outcome in told)
+                ),
+            ]
+        )
+    headings = ["Exchanged in", "Layers", "Band", "Arm", "Rank", *(OUTCOME_WORDS[name] for name in told)]
+    return TableCells(table, headings, rows, text_columns=4)
 
 
 def accuracy(results: Results, names: Names) -> TableCells:
@@ -173,6 +246,8 @@ def api(results: Results, names: Names) -> TableCells:
 MAKERS: dict[str, Callable[[Results, Names], TableCells]] = {
     "ablation": ablation,
     "sensitivity": sensitivity,
+    "steering": steering,
+    "exchange": exchange,
     "units": units,
     "accuracy": accuracy,
     "arms": arms,

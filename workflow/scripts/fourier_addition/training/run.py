@@ -22,8 +22,8 @@ from fourier_addition.models import ModelView
 from fourier_addition.models.quiet import quiet
 from fourier_addition.training.batches import Lines, lines_of
 from fourier_addition.training.evaluation import evaluate
-from fourier_addition.training.learners import Learner
 from fourier_addition.training.history import best_in_words
+from fourier_addition.training.learners import Learner
 from fourier_addition.training.loop import fit
 from fourier_addition.training.settings import TrainingSettings
 from fourier_addition.training.start import Start, start_model

@@ -36,6 +36,7 @@ from fourier_addition.pipeline.sizing.shapes import (
     Shape,
     condition_counts,
     examples_of,
+    intervention_counts,
     shape_of,
     tokens_of,
 )
@@ -192,6 +193,33 @@ def capture_estimate(
     )
 
 
+def positions_estimate(
+    config: Mapping[str, Any], run: str, examples: int, machine: Machine = ASSUMED
+) -> Estimate:
+    """Capture of `examples` examples at k named positions: two operands and the answer's tokens.
+
+    k is 2 and as many as the largest answer has digits, which no tokenizer exceeds. Of each position the
+    L + 1 states, with modules 2 L outputs more. Else as `capture_estimate`, on lines with their answer.
+    """
+    entry, settings = config["runs"][run], config["capture"]
+    shape, tokens = shape_of(config, entry["model"], entry.get("precision")), tokens_of(config, run)
+    digits = len(str(task_of(config, entry["task"]).largest_answer))
+    vectors = shape.layers + 1 + (2 * shape.layers if settings["position_modules"] else 0)
+    value = PRECISIONS[settings["dtype"]]
+    one = (2 + digits) * vectors * shape.width * value
+    batch = min(settings["batch_size"], examples)
+    return model_job(
+        shape,
+        machine,
+        2 * shape.parameters * (tokens + digits) * examples,
+        host=2 * min(settings["block"], examples) * one + 3 * batch * one * 4 / value,
+        gpu=pass_bytes(shape, settings["batch_size"], tokens + digits)
+        + batch * (2 + digits) * (vectors * shape.width * 4 + 4 * 8192),
+        moved=shape.weights * math.ceil(examples / settings["batch_size"]),
+        written=examples * one,
+    )
+
+
 def prompt_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSUMED) -> Estimate:
     """Answers of t tokens to n test prompts: 2 P (T + t) n operations.
 
@@ -283,6 +311,40 @@ def ablation_estimate(
         machine,
         operations,
         host=12 * bases + 24 * pairs,
+        gpu=cache + 4 * bases + pass_bytes(shape, batch, tokens) + 1024 * 16 * shape.width * 4,
+        moved=shape.weights * batches,
+        written=8 * pairs,
+    )
+
+
+def intervention_estimate(
+    config: Mapping[str, Any], run: str, rule: str, machine: Machine = ASSUMED
+) -> Estimate:
+    """Turns (`steer`) or exchanges (`exchange`) at every place: c conditions on n examples.
+
+    Operations: 2 P (T + c) n, every condition one more token at most. GPU: weights, the keys and values of a
+    batch (2 T L d w B), 1024 states of the last token in the MLP (8 d), and the bases. Host: a basis of
+    d x p for every condition, which none exceeds, the states of n sources at every place, and prediction and
+    loss, 8 bytes of every pair, three times. Written: 8 bytes a pair.
+    """
+    entry, settings = config["runs"][run], config["interventions"]
+    shape, tokens = shape_of(config, entry["model"], entry.get("precision")), tokens_of(config, run)
+    examples = examples_of(config, entry["task"], settings["split"])
+    examples = min(examples, settings["examples"] or examples)
+    conditions = intervention_counts(config, shape.layers)[rule]
+
+    # Every distinct turn or exchange has a basis, whatever the places.
+    distinct = conditions // (2 * min(shape.layers, settings["layers"]) + 3)
+    bases = distinct * shape.width * min(shape.width, task_of(config, entry["task"]).numbers)
+    sources = 4 * examples * shape.width * (3 * shape.layers if rule == "exchange" else 0)
+    batch, pairs = settings["batch_size"], conditions * examples
+    cache = 2 * tokens * shape.layers * shape.width * shape.weight_bytes * batch
+    batches = math.ceil(examples / batch) * (1 + conditions * batch / 1024)
+    return model_job(
+        shape,
+        machine,
+        2 * shape.parameters * (tokens + conditions) * examples,
+        host=12 * bases + sources + 24 * pairs,
         gpu=cache + 4 * bases + pass_bytes(shape, batch, tokens) + 1024 * 16 * shape.width * 4,
         moved=shape.weights * batches,
         written=8 * pairs,

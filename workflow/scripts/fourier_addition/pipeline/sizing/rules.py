@@ -23,19 +23,23 @@ from fourier_addition.pipeline.sizing.model_jobs import (
     ablation_estimate,
     capture_estimate,
     digits_estimate,
+    intervention_estimate,
     number_rows_estimate,
+    positions_estimate,
     pretraining_estimate,
     prompt_estimate,
     training_estimate,
 )
 from fourier_addition.pipeline.sizing.shapes import examples_of, pairs_of, shape_of, share_inside
 from fourier_addition.pipeline.sizing.table_jobs import (
+    contributions_estimate,
     embedding_estimate,
     fetch_estimate,
     figure_estimate,
     gguf_estimate,
     join_estimate,
     largest_table,
+    position_probes_estimate,
     probes_estimate,
     spectra_estimate,
     table_estimate,
@@ -75,6 +79,14 @@ def _solved_examples(config: Config, wildcards: Wildcards, machine: Machine) -> 
 def _capture(config: Config, wildcards: Wildcards, machine: Machine) -> Estimate:
     captured = examples_of(config, _task(config, wildcards), config["capture"]["split"])
     return capture_estimate(config, _run(wildcards), min(captured, config["capture"]["shard"]), machine)
+
+
+def _capture_positions(config: Config, wildcards: Wildcards, machine: Machine) -> Estimate:
+    settings = config["capture"]
+    captured = examples_of(config, _task(config, wildcards), settings["split"])
+    return positions_estimate(
+        config, _run(wildcards), min(captured, settings["position_examples"] or captured), machine
+    )
 
 
 def _number_rows_of_run(config: Config, wildcards: Wildcards, machine: Machine) -> Estimate:
@@ -155,12 +167,17 @@ SIZES = (
     RuleSize("lens", _lens),
     RuleSize("spectra", lambda config, job, on: spectra_estimate(config, _run(job), on)),
     RuleSize("probes", lambda config, job, on: probes_estimate(config, _run(job), on)),
+    RuleSize("capture_positions", _capture_positions),
+    RuleSize("position_probes", lambda config, job, on: position_probes_estimate(config, _run(job), on)),
+    RuleSize("contributions", lambda config, job, on: contributions_estimate(config, _run(job), on)),
     RuleSize("embedding", _embedding),
     RuleSize("ablate", _ablate),
     RuleSize("ablate_shard", _ablate_shard),
     RuleSize("join_ablation", _join_ablation),
     RuleSize("units", lambda config, job, on: unit_estimate(config, _run(job), on)),
     RuleSize("sensitivity", _sensitivity),
+    RuleSize("steer", lambda config, job, on: intervention_estimate(config, _run(job), "steer", on)),
+    RuleSize("exchange", lambda config, job, on: intervention_estimate(config, _run(job), "exchange", on)),
     RuleSize("helix", lambda config, job, on: helix_estimate(config, _run(job), on)),
     RuleSize("helix_patch", lambda config, job, on: helix_patch_estimate(config, _run(job), on)),
     RuleSize("progress", lambda config, job, on: progress_estimate(config, _run(job), on)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fourier_addition.ablation.conditions import CONTROLS, TABLE_ROWS
+from fourier_addition.ablation.places import BANDS, places
 from fourier_addition.errors import UserError
 from fourier_addition.modules import FILTERED
 from fourier_addition.pipeline.names import task_of
@@ -141,3 +142,21 @@ def condition_counts(config: Mapping[str, Any], layers: int) -> tuple[int, int]:
     filters = table_bands + controls * draws * table_bands + kept
     filters += table_bands * taus + periods + swept
     return conditions, filters
+
+
+def intervention_counts(config: Mapping[str, Any], layers: int) -> dict[str, int]:
+    """Conditions of one steering and of one exchange, at most (`steering_conditions`, `exchange_conditions`).
+
+    There are fewer where no component has any of the unused periods.
+    """
+    settings = config["interventions"]
+    deltas, draws, phases = (
+        len(set(settings["deltas"]) - {0}),
+        settings["draws"],
+        settings["phase_draws"],
+    )
+    tried = len(places(layers, settings["layers"]))
+    # A turn and its unused periods, the random planes of every turn, and random angles once for all turns
+    steered = deltas * (2 + draws) + phases
+    exchanged = len(BANDS) * (1 + draws + phases) + 1
+    return {"steer": 1 + tried * steered, "exchange": 1 + tried * exchanged}

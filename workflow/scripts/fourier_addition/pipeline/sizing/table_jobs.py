@@ -30,22 +30,80 @@ def spectra_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASS
     )
 
 
+def _probed(config: Mapping[str, Any], examples: int) -> int:
+    """Examples that a probe is fitted to, of so many that are captured."""
+    return min(examples, config["analysis"]["probe_examples"] or examples)
+
+
 def probes_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSUMED) -> Estimate:
     """Probes of a run's residual stream, one state at a time.
 
-    Host: n (3 d + 4 n + 3 c T) values of 8 bytes, c labellings (one and its shuffles), T the largest
-    modulus. Operations, in float64 (a quarter of the speed), for each of L + 1 states: 2 n^2 d for the
-    kernel, 2 n^3 for each fold's inverse, and 2 n^2 c T for each modulus.
+    For n examples, r = min(n, d) coordinates, f folds and c labellings (one and its shuffles), each of L + 1
+    states and each modulus T takes f (f + 1) / 2 decompositions of 10 n d r operations, and up to 100 steps
+    of 4 n r T operations for every labelling and fold, and for every penalty and pair of folds. Host: n (4 d
+    + 4 c T) values of 8 bytes, T the largest modulus.
     """
     entry, analysis = config["runs"][run], config["analysis"]
     shape = shape_of(config, entry["model"])
-    n = examples_of(config, entry["task"], config["capture"]["split"])
+    n = _probed(config, examples_of(config, entry["task"], config["capture"]["split"]))
+    rank, folds = min(n, shape.width), analysis["probe_folds"]
     cases, moduli = 1 + analysis["probe_shuffles"], analysis["probe_moduli"]
-    state = 2 * n**2 * (shape.width + n * analysis["probe_folds"] + cases * sum(moduli))
+    pairs = folds * (folds - 1) / 2
+    fits = folds * cases + pairs * len(analysis["probe_penalties"])
+    state = len(moduli) * (folds + pairs) * 10 * n * shape.width * rank + 400 * n * rank * sum(moduli) * fits
     return Estimate(
-        host=BASES["table"] + 8 * n * (3 * shape.width + 4 * n + 3 * cases * max(moduli)) / MB,
+        host=BASES["table"] + 8 * n * (4 * shape.width + 4 * cases * max(moduli)) / MB,
         minutes=machine.startup + 4 * (shape.layers + 1) * state / machine.cpu_flops / 60,
         written=(shape.layers + 1) * len(moduli) * 50,
+    )
+
+
+def position_probes_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSUMED) -> Estimate:
+    """Fourier probes at named positions: 2 + k positions, k digits of the largest answer, state by state.
+
+    Up to 3 + k targets a position. Each has f (f + 1) / 2 decompositions of 10 r^3 operations (r: min(n, d)),
+    and products with 2 (1 + shuffles) columns for every period and penalty. Host: the targets and the
+    predictions of all penalties, 8 bytes each.
+    """
+    entry, analysis = config["runs"][run], config["analysis"]
+    shape, task = shape_of(config, entry["model"]), task_of(config, entry["task"])
+    captured = min(
+        examples_of(config, entry["task"], config["capture"]["split"]),
+        config["capture"]["position_examples"] or 10**12,
+    )
+    n, folds = _probed(config, captured), analysis["probe_folds"]
+    rank, digits = min(n, shape.width), len(str(task.largest_answer))
+    columns = 2 * (1 + analysis["probe_shuffles"]) * len(analysis["probe_periods"])
+    penalties, states = len(analysis["probe_penalties"]), analysis["probe_states"] or shape.layers + 1
+    fit = 10 * rank**3 + 2 * n * rank * (shape.width + columns * (1 + penalties / 3))
+    tables = states * (4 + digits * (3 + digits))
+    return Estimate(
+        host=BASES["table"] + 8 * n * (4 * shape.width + columns * (3 + penalties)) / MB,
+        minutes=machine.startup + 2 * tables * folds * (folds + 1) / 2 * fit / machine.cpu_flops / 60,
+        written=tables * len(analysis["probe_periods"]) * 100,
+    )
+
+
+def contributions_estimate(config: Mapping[str, Any], run: str, machine: Machine = ASSUMED) -> Estimate:
+    """Parts of 2 L module outputs in a probe, for every position, target and period.
+
+    Host: three times the module outputs of one position in float64. Operations: for each fold a system of
+    r^3 and 4 n d products for each output.
+    """
+    entry, analysis = config["runs"][run], config["analysis"]
+    shape, task = shape_of(config, entry["model"]), task_of(config, entry["task"])
+    captured = min(
+        examples_of(config, entry["task"], config["capture"]["split"]),
+        config["capture"]["position_examples"] or 10**12,
+    )
+    n, digits = _probed(config, captured), len(str(task.largest_answer))
+    outputs = (1 + 2 * shape.layers) * n * shape.width
+    fits = (4 + digits * (3 + digits)) * len(analysis["probe_periods"]) * analysis["probe_folds"]
+    operations = fits * (min(n, shape.width) ** 3 + 4 * outputs + 2 * n**2 * shape.width)
+    return Estimate(
+        host=BASES["table"] + 8 * 3 * outputs / MB,
+        minutes=machine.startup + 2 * operations / machine.cpu_flops / 60,
+        written=fits * 2 * shape.layers * 20,
     )
 
 

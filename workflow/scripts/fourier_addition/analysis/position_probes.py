@@ -1,0 +1,98 @@
+"""Fourier probes at named positions: operands, the sum and its digits, by position and state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fourier_addition.analysis.fourier_probes import COLUMNS as PROBE_COLUMNS
+from fourier_addition.analysis.fourier_probes import fourier_probe_table
+
+COLUMNS = ("position", "layer", "target", *PROBE_COLUMNS)
+ABSENT = -1
+
+
+def spread_states(states: int, count: int) -> list[int]:
+    """At most `count` of the states 0..states-1, evenly spaced, the first and the last among them; 0: all."""
+    if count == 0 or count >= states:
+        return list(range(states))
+    return sorted({round(place) for place in np.linspace(0, states - 1, max(2, count))})
+
+
+def probed_examples(capture: xr.Dataset, position: str) -> np.ndarray:
+    """Which examples are probed at a position: (example,) bool.
+
+    capture: of `capture_positions`. All examples at the operands and before the answer's first token. Before
+    a later token, the examples whose answer has as many tokens as most answers have: the k-th token of
+    another answer is another digit.
+    """
+    tokens = (capture["target_token"].values != ABSENT).sum(axis=0)
+    if position in ("a", "b", "answer 1"):
+        return np.ones(len(tokens), bool)
+    usual: np.ndarray = tokens == np.bincount(tokens).argmax()
+    return usual & (capture["token_position"].sel(position=position).values != ABSENT)
+
+
+def digits_of(answers: np.ndarray) -> dict[str, np.ndarray]:
+    """Digits of answers that all have the same number of digits: `digit 1`, the first, ... -> (example,).
+
+    Nothing where the answers have one digit, or differ in length.
+    """
+    longest, shortest = (len(str(int(each))) for each in (answers.max(), answers.min()))
+    if longest != shortest or longest < 2:
+        return {}
+    return {f"digit {place + 1}": answers // 10 ** (longest - 1 - place) % 10 for place in range(longest)}
+
+
+def targets_at(capture: xr.Dataset, position: str, chosen: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """What a causal model can know at a position: (name, number of every chosen example).
+
+    The operands that end there or before; the answer, called `sum` here whatever the operation, once both
+    have; its digits at the answer's positions.
+    """
+    places = capture["token_position"].values[:, chosen]
+    at = dict(zip(capture["position"].values.tolist(), places, strict=True))
+    known = [operand for operand in ("a", "b") if (at[operand] <= at[position]).all()]
+    for operand in known:
+        yield operand, capture[operand].values[chosen]
+    if len(known) == 2:
+        answers = capture["answer"].values[chosen]
+        yield "sum", answers
+        if position.startswith("answer"):
+            yield from digits_of(answers).items()
+
+
+def position_probes(
+    capture: xr.Dataset,
+    *,
+    states: int = 0,
+    settings: Mapping[str, Any],
+    examples: int = 0,
+) -> pd.DataFrame:
+    """Fourier probes of every target at every position, state by state.
+
+    capture: of `capture_positions`: residual (position, state, example, feature), read one state at a time.
+    states: at most so many, evenly spaced; 0 probes all. settings: the keyword arguments of
+    `fourier_probe_table`, `periods` among them. examples: at most so many, the first ones; 0 takes all.
+    Columns: position, layer (the state: 0 before the first block), target (a, b, sum, digit 1, ...), and
+    those of the probes. Digits are held out by answer, everything else by the target itself.
+    """
+    tables = []
+    chosen_states = spread_states(capture.sizes["state"], states)
+    for position in capture["position"].values.tolist():
+        chosen = np.flatnonzero(probed_examples(capture, position))[: examples or None]
+        if not len(chosen):
+            continue
+        targets = dict(targets_at(capture, position, chosen))
+        answers = capture["answer"].values[chosen]
+        for state in chosen_states:
+            vectors = capture["residual"].sel(position=position).isel(state=state).values[chosen]
+            for name, numbers in targets.items():
+                groups = answers if name.startswith("digit") else None
+                found = fourier_probe_table(vectors, numbers, groups=groups, **settings)
+                tables.append(found.assign(position=position, layer=state, target=name))
+    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]

@@ -1,0 +1,23 @@
+"""Fourier probes of operands, sum and digits at named positions, state by state."""
+
+from fourier_addition.analysis.fourier_probes import fourier_probe_settings
+from fourier_addition.analysis.position_probes import position_probes
+from fourier_addition.capture.dataset import open_capture
+from fourier_addition.files.parquet import write_parquet
+from fourier_addition.pipeline.job import job
+from fourier_addition.pipeline.mock import mock_snakemake
+from fourier_addition.pipeline.provenance import directory_of
+
+if "snakemake" not in globals():
+    snakemake = mock_snakemake("position_probes", run="mini.finetuned.seed0")
+
+with job(snakemake):
+    analysis = snakemake.params.analysis
+    capture = open_capture([directory_of(snakemake.input.capture, ".zarr")])
+    table = position_probes(
+        capture,
+        states=analysis["probe_states"],
+        examples=analysis["probe_examples"],
+        settings=fourier_probe_settings(analysis),
+    )
+    write_parquet(table, snakemake.output.probes)

@@ -75,7 +75,7 @@ def label_of(config: Mapping[str, Any], name: str) -> str:
 
 
 def notes_of(config: Mapping[str, Any], names: Sequence[str]) -> str:
-    """What stands under a figure of runs or models: the study's note, then those of the models, a line each."""
+    """What stands under a figure of runs or models: the study's note, then the models', a line each."""
     models = [config["runs"][name]["model"] if name in config["runs"] else name for name in names]
     notes = [
         config["note"],

@@ -91,6 +91,7 @@ site: setup $(SITE)
 gallery: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.gallery results \
 	    --configfile config/config.yaml --output docs/gallery
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.readme docs/gallery README.md
 
 docs: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.config_page

@@ -13,7 +13,7 @@ from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.config_files import require_distinct_keys
 from fourier_addition.pipeline.config_page import document
 from fourier_addition.pipeline.figures import FAMILIES, KINDS, PAPER, WHY, views
-from fourier_addition.pipeline.names import instances, tau_of
+from fourier_addition.pipeline.names import instances, notes_of, tau_of
 from fourier_addition.pipeline.tables import PAPER_TABLES, TABLE_KINDS
 from fourier_addition.tables.cells import MAKERS
 
@@ -233,3 +233,13 @@ def test_what_would_end_a_job_is_named_before_any_job(default, change, sentence)
     change(default)
     with pytest.raises(UserError, match=sentence):
         validated(default)
+
+
+def test_a_models_note_stands_under_the_figures_that_show_the_model(default):
+    name, run = next(iter(default["runs"].items()))
+    default["models"][run["model"]]["note"] = "a small model"
+    default["note"] = "a study"
+    checked = validated(default)
+    assert notes_of(checked, [name, name]) == "a study\na small model"
+    assert notes_of(checked, [run["model"]]) == "a study\na small model"
+    assert notes_of(checked, []) == "a study"

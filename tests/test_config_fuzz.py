@@ -103,11 +103,14 @@ def mixed(whole: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
         config, taken, later = copy.deepcopy(whole), [], []
         for path in waiting:
             try:
-                values = [value for value, _ in accepted(config, path) if is_small(value, at(config, path))]
-                # A name that other keys refer to, or a section, is no leaf.
-                values = [value for value in values if not isinstance(value, dict)]
+                now = at(config, path)
             except (KeyError, IndexError, TypeError):
-                values = []
+                # A key that a value of this study has taken away
+                later.append(path)
+                continue
+            values = [value for value, _ in accepted(config, path) if is_small(value, now)]
+            # A name that other keys refer to, or a section, is no leaf.
+            values = [value for value in values if not isinstance(value, dict)]
             if values:
                 config = validated(changed(config, path, values[len(taken) % len(values)]))
                 taken.append(f"{'.'.join(map(str, path))}: {values[len(taken) % len(values)]!r}")

@@ -35,8 +35,8 @@ NEEDED_BY_CALL = {
 OF_EVERY_JOB = ("job.py", "device.py", "parquet.py")
 """Modules that every job imports; they import torch, Snakemake and pyarrow inside functions alone."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-OPTIONAL = {"snakemake"}
-"""Only for running a script by hand, where the workflow's own environment is at work."""
+OPTIONAL = {"snakemake", "psutil"}
+"""Only for running a script by hand, and in Snakemake's own process. Snakemake itself needs psutil."""
 
 
 def rule_environments() -> list[tuple[str, str]]:

@@ -1,8 +1,12 @@
 """The gallery of the documentation, and the numbers that the README takes from it."""
 
+import re
 
 import pytest
+from fourier_addition.errors import UserError
 from fourier_addition.pipeline.gallery import LARGEST_CSV, WIDTH, main
+from fourier_addition.pipeline.readme import numbers_block, rewritten
+from fourier_addition.pipeline.report.asked import asked_by
 from PIL import Image
 from study import ROOT
 
@@ -47,3 +51,21 @@ def test_a_gallery_of_nothing_is_refused_and_keeps_the_old_one(tmp_path, capsys)
     assert main([str(tmp_path / "results"), "--configfile", configuration, "--output", str(old)]) == 1
     assert "There is no figure" in capsys.readouterr().err
     assert (old / "index.md").read_text() == "old"
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_gallery():
+    page = (ROOT / "README.md").read_text()
+    assert rewritten(page, numbers_block(GALLERY)) == page
+    assert len(re.findall(r"\S+", page)) <= 750
+
+
+def test_a_page_without_a_block_and_a_gallery_without_claims_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no table of claims"):
+        numbers_block(tmp_path)
+    with pytest.raises(UserError, match="has no <!-- numbers -->"):
+        rewritten("nothing", "block")
+
+
+def test_every_figure_of_the_gallery_is_one_of_the_default():
+    asked = {*asked_by(ROOT / "config/config.yaml").figures}
+    assert {picture.stem for picture in GALLERY.glob("*.png")} == asked

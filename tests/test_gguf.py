@@ -328,7 +328,7 @@ def test_a_real_model_from_a_wheel_adds_small_numbers(smollm2):
     from fourier_addition.models import greedy_texts
 
     view = load_model(smollm2 / "model")
-    assert (view.layers, view.width) == (30, 576)
+    assert (view.n_layers, view.d_model) == (30, 576)
     shots = "".join(f"Calculate {a} + {b}. Answer: {a + b}\n" for a, b in ((3, 4), (20, 5), (11, 12), (7, 9)))
     asked = [(1, 2), (5, 3), (2, 6), (4, 4), (10, 2), (6, 1)]
     prompts = [f"{shots}Calculate {a} + {b}. Answer: " for a, b in asked]

@@ -1,6 +1,7 @@
 """Steering and exchange: outcomes by brute force, and a model whose answer lies in planes that are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fourier_addition.ablation.exchange import (
@@ -28,6 +29,9 @@ from fourier_addition.ablation.steering import (
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models import wrap
+from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.figures import views
+from fourier_addition.plots.interventions import EXCHANGES, plot_dose_response, plot_exchange, plot_steering
 from tiny import number_ids, tiny_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -267,3 +271,38 @@ class TestPlanted:
         rank = table.set_index(["band", "arm"])["rank"]
         assert set(rank["periods", "replace"]) == set(rank["periods", "subspace"]) == {9}
         assert set(rank["low", "replace"]) == {18}
+
+    def test_the_figures_draw_what_was_counted(self, steered):
+        doses = dose_response(steered, **COUNTED)
+        figure, drawn = plot_dose_response(moves(steered, "0"), doses, block="0")
+        turned = drawn[(drawn["panel"] == "a") & (drawn["arm"] == "turn")]
+        assert turned[turned["delta"] == 7][["change", "share"]].to_numpy().tolist() == [[-3.0, 1.0]]
+        assert {"a", "b", "c"} == set(drawn["panel"]) and len(figure.axes) == 3
+        figure, drawn = plot_steering(doses)
+        assert len(drawn) == len(doses) and set(drawn["panel"]) == set("abcd")
+        nothing = pd.DataFrame({name: [] for name in EXCHANGES})
+        figure, drawn = plot_exchange(nothing, block="0")
+        assert "no two prompts" in figure.axes[0].texts[0].get_text() and drawn.empty
+        with pytest.raises(UserError, match="lacks the column share"):
+            plot_exchange(nothing.drop(columns="share"), block="0")
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"deltas": [10, -20]}, "no multiple of"),
+            ({"modulus": 40}, r"modulus` is 40, but run 'r'"),
+            ({"periods": [7.3], "period_tolerance": 0.001}, r"has any of the periods 7\.3"),
+        ],
+    )
+    def test_what_no_run_can_have_is_refused_before_any_job(self, changes, words):
+        study = {
+            "models": {"m": {"sources": [{"path": "m"}]}},
+            "tasks": {"t": {"operation": "addition", "operands": [0, 15], "running_example": [1, 2]}},
+            "runs": {"r": {"model": "m", "task": "t"}},
+            "figures": {"steering": {"kind": "steering", "run": "r"}},
+        }
+        views(validated(study))
+        with pytest.raises(UserError, match=words):
+            views(validated({**study, "interventions": changes}))

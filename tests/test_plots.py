@@ -633,7 +633,9 @@ def test_the_legend_says_when_the_validation_loss_was_smallest():
     table = histories(["late", "early"], seeds=2)
     rises = (table["epoch"] - 8).abs().where(table["arm"] == "early", 30 - table["epoch"])
     # The second seed of the arm is best later.
-    table["validation_loss"] = rises.where((table["arm"] == "late") | (table["seed"] == 0), 20 - table["epoch"])
+    table["validation_loss"] = rises.where(
+        (table["arm"] == "late") | (table["seed"] == 0), 20 - table["epoch"]
+    )
     figure, drawn = plot_training(table)
     assert [line.get_label() for line in figure.axes[0].lines] == [
         "late (2 seeds)",

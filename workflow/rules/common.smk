@@ -164,6 +164,20 @@ def number_params(wildcards):
     return {"numbers": task.numbers, "answer": task.answer}
 
 
+def own_inputs(wildcards):
+    """A model in a folder of the user's: another one put there is fetched anew.
+
+    The folder is on this machine, wherever results lie and whatever prefix a module gives them.
+    """
+    return [local(file) for file in own_files(config["models"][wildcards.model])]
+
+
+def source_keys(wildcards):
+    """What decides which weights are fetched: other keys of a model must not fetch it again."""
+    entry = config["models"][wildcards.model]
+    return {key: entry[key] for key in ("sources", "sha256") if key in entry}
+
+
 def weights_of(wildcards):
     """Type and placement of a run's or a model's weights, where it is not trained."""
     name = wildcards.get("model") or run_of(wildcards)["model"]
@@ -270,6 +284,16 @@ ABLATION_STATISTICS = (
     "digit_ranges",
     "shard",
 )
+
+
+def kept_by_every_seed(run):
+    """Outputs of a stacked run that keeps its weights at chosen epochs; none of another run."""
+    if not config["runs"][run].get("keep_checkpoints"):
+        return {}
+    return {
+        "kept_manifest": of_every_seed(run, "kept.json"),
+        "kept": [directory(path) for path in of_every_seed(run, "kept")],
+    }
 
 
 def ablation_shards(wildcards):

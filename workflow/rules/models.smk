@@ -1,20 +1,6 @@
 # Pre-trained models from outside: a wheel, a model hub or a local directory.
 
 
-def own_inputs(wildcards):
-    """A model in a folder of the user's: another one put there is fetched anew.
-
-    The folder is on this machine, wherever results lie and whatever prefix a module gives them.
-    """
-    return [local(file) for file in own_files(config["models"][wildcards.model])]
-
-
-def source_keys(wildcards):
-    """What decides which weights are fetched: other keys of a model must not fetch it again."""
-    entry = config["models"][wildcards.model]
-    return {key: entry[key] for key in ("sources", "sha256") if key in entry}
-
-
 rule fetch_model:
     input:
         own=own_inputs,

@@ -75,16 +75,6 @@ use rule train as train_keeping with:
         run=alternatives(name for name in KEEPING if INSTANCES[name][0] not in STACKED),
 
 
-def kept_by_every_seed(run):
-    """Outputs of a stacked run that keeps its weights at chosen epochs; none of another run."""
-    if not config["runs"][run].get("keep_checkpoints"):
-        return {}
-    return {
-        "kept_manifest": of_every_seed(run, "kept.json"),
-        "kept": [directory(path) for path in of_every_seed(run, "kept")],
-    }
-
-
 # Runs whose seeds train side by side: one job, the same files.
 for stacked in STACKED:
 

@@ -21,9 +21,10 @@ def digit_accuracy(tokens: pd.DataFrame) -> pd.DataFrame:
     Columns: tokens, place, digits (`end`, or empty), right_count, right_of, right, right_low, right_high.
     """
     rows = []
-    for (length, place), part in tokens.groupby(["tokens", "place"]):
+    for _, part in tokens.groupby(["tokens", "place"]):
+        length, place = (int(part[column].iloc[0]) for column in ("tokens", "place"))
         found = share_of(int(part["right"].sum()), len(part)).as_dict()
-        shown = {"right" if key == "share" else f"right_{key}": value for key, value in found.items()}
+        shown = {"right" if name == "share" else f"right_{name}": value for name, value in found.items()}
         rows.append({"tokens": length, "place": place, "digits": "end" if place > length else "", **shown})
     return pd.DataFrame(rows)
 

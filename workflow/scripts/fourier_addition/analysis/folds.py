@@ -16,7 +16,8 @@ def number_folds(place: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
     place: (example,) index of each example's number among the distinct numbers. seed: of the numbers' folds.
     """
     order: np.ndarray = np.random.default_rng(seed).permutation(place.max() + 1)
-    return order[place] % folds
+    fold_of: np.ndarray = order[place] % folds
+    return fold_of
 
 
 def inner_pairs(folds: int) -> Iterator[tuple[int, int]]:

@@ -70,7 +70,8 @@ def ridge_predictions(
     # Decomposed in float64, multiplied in float32: R2 needs no more, and products take most of the time.
     left, right, values = left.astype(np.float32), right.astype(np.float32), np.maximum(values, 0)
     weights = [(1 / (values + penalty)).astype(np.float32) for penalty in penalties]
-    return np.stack([(left * weight) @ right for weight in weights]) + mean
+    predicted: np.ndarray = np.stack([(left * weight) @ right for weight in weights]) + mean
+    return predicted
 
 
 def fitting_periods(numbers: np.ndarray, periods: Sequence[float]) -> list[float]:

@@ -7,8 +7,8 @@ spectra is not itself an outlier. The threshold is a quantile of the largest pro
 over all components in shuffled copies, which bounds the chance of any false outlier.
 
 A wave whose period is no period of the basis spreads over neighbouring components. So a component
-counts only if it still stands out when the waves of all larger outliers are taken out by least
-squares, each at the period that fits it best.
+counts only if it still stands out when the waves of the larger outliers beside it are taken out by
+least squares, each at the period that fits it best.
 """
 
 from __future__ import annotations
@@ -92,22 +92,24 @@ def beside_larger(
 
     magnitudes, own: (component,) the spectrum and its prominence. threshold: prominence above which a
     component stands out. Going down in magnitude, every component above the threshold is measured again
-    without the waves of the outliers before it. The smaller of both prominences counts, so no component
-    becomes an outlier here. Returns (component,).
+    without the waves of the larger outliers within `window` components. The smaller of both prominences
+    counts, so no component becomes an outlier here. Returns (component,).
     """
     prominences = own.copy()
     candidates = np.flatnonzero(own > threshold)
-    found: list[float] = []
+    found: dict[int, float] = {}
     for place in candidates[np.argsort(-magnitudes[candidates], kind="stable")]:
-        # What is left of this component beside the larger outliers.
-        if found:
-            columns = wave_columns(signals.size, signals.base_period, found)
+        # What is left of this component beside the larger outliers. Those far off stay: where their fit is
+        # not perfect, taking them out would raise the neighbours that this component is compared with.
+        near = [wave for other, wave in found.items() if abs(other - place) <= window]
+        if near:
+            columns = wave_columns(signals.size, signals.base_period, near)
             left = prominence(signals.without(columns), window)[place]
             prominences[place] = min(own[place], left)
 
         # An outlier is taken out before the next, smaller component is looked at.
         if prominences[place] > threshold:
-            found.append(_best_fit(signals, found, int(place) + 1))
+            found[int(place)] = _best_fit(signals, near, int(place) + 1)
     return prominences
 
 

@@ -33,8 +33,10 @@ def probed_examples(capture: xr.Dataset, position: str) -> np.ndarray:
     tokens = (capture["target_token"].values != ABSENT).sum(axis=0)
     if position in ("a", "b", "answer 1"):
         return np.ones(len(tokens), bool)
-    usual: np.ndarray = tokens == np.bincount(tokens).argmax()
-    return usual & (capture["token_position"].sel(position=position).values != ABSENT)
+    usual = tokens == np.bincount(tokens).argmax()
+    there = capture["token_position"].sel(position=position).values != ABSENT
+    found: np.ndarray = usual & there
+    return found
 
 
 def digits_of(answers: np.ndarray) -> dict[str, np.ndarray]:

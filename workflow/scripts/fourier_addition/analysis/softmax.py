@@ -60,7 +60,8 @@ def softmax_scores(
         weights, intercept = new, new_intercept
         if np.abs(moved).max() <= tolerance * np.abs(new).max():
             break
-    return np.log(np.maximum(_probabilities(z, weights, intercept), 1e-30)).transpose(1, 0, 2)
+    found: np.ndarray = np.log(np.maximum(_probabilities(z, weights, intercept), 1e-30))
+    return found.transpose(1, 0, 2)
 
 
 def _probabilities(x: np.ndarray, weights: np.ndarray, intercept: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ def _lens(
     candidates: Sequence[int],
 ) -> pd.DataFrame:
     """Rows of one batch and place that is no end. states: (state, batch, d_model)."""
-    inside = np.flatnonzero([len(ids) >= place for ids in true])
+    inside = [row for row, ids in enumerate(true) if len(ids) >= place]
     wanted = np.array([true[row][place - 1] for row in inside], np.int64)
     best = view.number_logits(states[:, torch.as_tensor(inside)], candidates).argmax(dim=-1).cpu().numpy()
     right = np.asarray(candidates)[best] == wanted

@@ -66,10 +66,8 @@ def capture_positions(
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} cannot store activations; allowed are {', '.join(DTYPES)}.")
     prompts = examples["prompt"].tolist()
-    ends = [
-        operand_ends(task, row.prompt, int(row.template), int(row.a), int(row.b))
-        for row in examples.itertuples()
-    ]
+    columns = (examples[name].tolist() for name in ("prompt", "template", "a", "b"))
+    ends = [operand_ends(task, *row) for row in zip(*columns, strict=True)]
     lines = lines_of(view, prompts, ends, examples["answer"].tolist(), task.answer)
     names = position_names(len(lines[0].targets))
     size = even_block(len(lines), block)

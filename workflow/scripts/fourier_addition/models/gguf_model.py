@@ -68,7 +68,8 @@ def gguf_weights(header: GgufHeader, config: PretrainedConfig, shown: str) -> di
     # Hugging Face's name of every tensor, and what llama.cpp did to its layout.
     model = _skeleton(config)
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    processor: Any = TENSOR_PROCESSORS.get(header.architecture, TensorProcessor)(config=config.to_dict())
+    kind: Any = TENSOR_PROCESSORS.get(header.architecture, TensorProcessor)
+    processor: Any = kind(config=config.to_dict())
     mapped: Any = get_gguf_hf_weights_map
     names = mapped(model, processor)
     names["output.weight"] = "lm_head.weight"

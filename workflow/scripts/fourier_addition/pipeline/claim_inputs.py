@@ -93,14 +93,14 @@ def claim_runs(config: Mapping[str, Any], name: str) -> dict[str, list[str]]:
 
     config: checked. name: of a table of kind `claims`. `small_scratch`, the paper's smaller model from
     scratch, is the `scratch` run where it is left out. `prompted_logits`, whose logits are tested, are the
-    `prompted` runs whose numbers are one token each, as far as the configuration tells.
+    `prompted` runs whose numbers are one token each, as far as the configuration tells, where it is left out.
     """
     roles = config["tables"][name]["roles"]
     found = {role: [names] if isinstance(names, str) else list(names) for role, names in roles.items()}
     if "scratch" in found:
         found.setdefault("small_scratch", found["scratch"])
     if logits := [run for run in found.get("prompted", []) if has_number_tokens(config, run)]:
-        found["prompted_logits"] = logits
+        found.setdefault("prompted_logits", logits)
     return found
 
 

@@ -19,7 +19,7 @@ from fourier_addition.pipeline.inputs import (
     of_run,
     of_seeds,
 )
-from fourier_addition.pipeline.names import label_of, task_of, tau_of
+from fourier_addition.pipeline.names import label_of, notes_of, task_of, tau_of
 from fourier_addition.pipeline.run_checks import (
     Check,
     check_asked,
@@ -705,10 +705,11 @@ def _view(config: Config, name: str, entry: Mapping[str, Any]) -> View:
     # otherwise, and the facts that its kind names.
     given = {key: entry[key] for key in OPTIONS if key in entry}
     facts = {fact: FACTS[fact](shown) for fact in kind.facts}
-    options = {**preset, **given, "note": config["note"], **facts, "labels": labels}
+    note = notes_of(config, list(labels))
+    options = {**preset, **given, "note": note, **facts, "labels": labels}
 
     # The caption of the report says what is shown, and how.
-    caption = {"figure": name, "kind": kind.name, "shown": ", ".join(labels.values()), "note": config["note"]}
+    caption = {"figure": name, "kind": kind.name, "shown": ", ".join(labels.values()), "note": note}
     caption |= {fact: FACTS[fact](shown) for fact in kind.caption_facts}
 
     inputs = {key: paths_of(shown) for key, paths_of in kind.inputs.items()}

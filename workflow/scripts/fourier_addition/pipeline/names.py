@@ -74,6 +74,16 @@ def label_of(config: Mapping[str, Any], name: str) -> str:
     return name
 
 
+def notes_of(config: Mapping[str, Any], names: Sequence[str]) -> str:
+    """What stands under a figure of runs or models: the study's note, then the models', a line each."""
+    models = [config["runs"][name]["model"] if name in config["runs"] else name for name in names]
+    notes = [
+        config["note"],
+        *(config["models"][model]["note"] for model in models if model in config["models"]),
+    ]
+    return "\n".join(dict.fromkeys(note for note in notes if note))
+
+
 def digit_ranges(config: Mapping[str, Any]) -> dict[str, Sequence[int] | None]:
     """Ranges of operands that ablations look at: name in paths -> [smallest, largest] operand.
 

@@ -46,8 +46,8 @@ def plot_digit_lens(
                 label=f"token {place}",
                 clip_on=False,
             )
-        count, plural = int(shown["examples"].iloc[0]), "s" if length > 1 else ""
-        ax.set_title(f"{length} token{plural}, {count} examples")
+        count = int(shown["examples"].iloc[0])
+        ax.set_title(f"answers of {length} token{'s' * (length > 1)} (n = {count})")
         ax.set(xlabel="layer (0 = embedding)", ylabel="accuracy (%)", ylim=(0, 100))
         frame.ticks(ax.xaxis, 6, whole=True)
         ax.legend(loc="best")

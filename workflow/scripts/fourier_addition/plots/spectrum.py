@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -287,7 +288,7 @@ def _explain_rows(figure: frame.PaperFigure, axes: np.ndarray, table: pd.DataFra
     if not len(table):
         return
     colours, ticks = _layer_colours(list(table["layer"]))
-    shades = [colours.to_rgba(np.asarray(layer)) for layer in ticks]
+    shades: list[Any] = [colours.to_rgba(np.asarray(layer)) for layer in ticks]
     lines = [
         Line2D([], [], color=shade, label=f"layer {layer}")
         for layer, shade in zip(ticks, shades, strict=True)

@@ -5,8 +5,7 @@ Free of torch, so that figures can read histories without it.
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pandas as pd
 
 
@@ -15,9 +14,10 @@ def best_epoch(history: pd.DataFrame) -> int | None:
 
     history: one seed's, as `fit` returns it; epoch 0 is before training.
     """
-    losses = history["validation_loss"].astype(float)
-    finite = losses[losses.map(math.isfinite)]
-    return None if finite.empty else int(history["epoch"].loc[finite.idxmin()])
+    losses = history["validation_loss"].to_numpy(float)
+    if not np.isfinite(losses).any():
+        return None
+    return int(history["epoch"].iloc[int(np.where(np.isfinite(losses), losses, np.inf).argmin())])
 
 
 def best_in_words(history: pd.DataFrame, keep: str) -> str:

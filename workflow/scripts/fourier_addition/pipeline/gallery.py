@@ -62,7 +62,7 @@ def _page(study: Study, folder: Path) -> Iterable[str]:
     """The lines of the page."""
     yield "# Gallery"
     yield ""
-    yield f"Every figure and table of `{study.asked.configuration}`. `make gallery` makes this page from results."
+    yield f"Every figure and table of `{study.asked.configuration}`, by `make gallery`."
     for figure in study.figures:
         yield from _of_figure(figure, folder)
     for table in study.tables:

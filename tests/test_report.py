@@ -139,7 +139,7 @@ def test_a_partial_run_has_a_report_and_one_sentence_about_the_rest(results, cap
     about = [line for line in said if "not there yet" in line]
     assert len(about) == 1 and len(said) == 2
     assert f"{len(missing)} of {len(asked['figures'])} figures (figure-1" in about[0]
-    assert "3 of 5 tables (table-1, sensitivity, arms)" in about[0]
+    assert "4 of 6 tables (table-1, sensitivity, units, arms)" in about[0]
     assert about[0].replace("`", "") in page.text
 
 
@@ -322,7 +322,9 @@ def test_the_threshold_is_read_from_the_criterion(words, threshold):
 
 
 def test_every_statement_has_a_threshold_that_can_be_read():
-    settings = dict.fromkeys(("learned", "nearly_all", "most", "unharmed", "harmed", "null_level"), 0.75)
+    settings = dict.fromkeys(
+        ("learned", "nearly_all", "most", "unharmed", "harmed", "null_level", "control"), 0.75
+    )
     for statement in STATEMENTS:
         criterion = statement.criterion(settings)
         known = 0.0 if criterion.kind == "none of" else criterion.threshold
@@ -372,6 +374,6 @@ def test_the_keys_of_captions_are_keys():
     assert [key for key in keys if not known(key)] == []
 
 
-def test_statements_are_seen_in_figures_of_the_paper():
+def test_statements_are_seen_in_figures_of_the_paper_or_in_kinds_of_figures():
     names = {name for statement in STATEMENTS for name in statement.seen_in}
-    assert names and names <= {*PAPER, "table-1"}
+    assert names and names <= {*PAPER, "table-1", *KINDS}

@@ -117,7 +117,7 @@ def test_sections_are_installed_as_they_are_asked_for(tmp_path):
     tools = os.environ["PATH"].split(os.pathsep)
     lock = (ROOT / "requirements.lock").read_text()
     parts = dict(re.findall(r"^# \[(\w+)\].*\n((?:(?!# \[).*\n)+)", lock, flags=re.M))
-    assert list(parts) == ["run", "cluster", "test"]
+    assert list(parts) == ["run", "cluster", "test", "site"]
     for names in (["run"], ["cluster"], ["run", "cluster", "test"]):
         (tmp_path / "asked").unlink(missing_ok=True)
         assert set_up(*names, path=tools, VENV=str(tmp_path / "env")) == (0, "", "")
@@ -141,9 +141,9 @@ def made(*words: str) -> str:
         ((), ["run"]),
         (("cluster",), ["run", "cluster"]),
         (("PROFILE=profiles/slurm",), ["run", "cluster"]),
-        (("test",), ["run", "cluster", "test"]),
-        (("test-system",), ["run", "cluster", "test"]),
-        (("lint",), ["run", "cluster", "test"]),
+        (("test",), ["run", "cluster", "test", "site"]),
+        (("test-system",), ["run", "cluster", "test", "site"]),
+        (("lint",), ["run", "cluster", "test", "site"]),
     ],
 )
 def test_every_target_installs_what_it_needs(words, sections):

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the virtual environment where there is none, and installs sections of requirements.lock in it.
-# Usage: VENV=.venv PYTHON= sh workflow/set-up.sh SECTION...    sections: run, cluster, test
+# Usage: VENV=.venv PYTHON= sh workflow/set-up.sh SECTION...    sections: run, cluster, test, site
 #        sh workflow/set-up.sh --which                          prints the Python that would be taken
 # An explicit PYTHON wins; else the newest Python on the path that fits, really runs and can make an environment.
 set -eu

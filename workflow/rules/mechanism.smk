@@ -7,8 +7,8 @@ rule steer:
         weights=checkpoint_of,
         dataset=prompts_of,
     output:
-        store=directory(paths.run("{run}", "mechanism/steering/outcomes.zarr")),
         manifest=paths.run("{run}", "mechanism/steering/outcomes.json"),
+        store=directory(paths.run("{run}", "mechanism/steering/outcomes.zarr")),
         doses=paths.run("{run}", "mechanism/steering/doses.parquet"),
         places=paths.run("{run}", "mechanism/steering/places.parquet"),
         moves=paths.run("{run}", "mechanism/steering/moves.parquet"),
@@ -37,8 +37,8 @@ rule exchange:
         weights=checkpoint_of,
         dataset=prompts_of,
     output:
-        store=directory(paths.run("{run}", "mechanism/exchange/outcomes.zarr")),
         manifest=paths.run("{run}", "mechanism/exchange/outcomes.json"),
+        store=directory(paths.run("{run}", "mechanism/exchange/outcomes.zarr")),
         table=paths.run("{run}", "mechanism/exchange/outcomes.parquet"),
     log:
         "logs/runs/{run}/exchange.log",

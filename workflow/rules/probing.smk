@@ -7,8 +7,8 @@ rule capture_positions:
         weights=checkpoint_of,
         dataset=prompts_of,
     output:
-        store=directory(paths.run("{run}", "positions.zarr")),
         manifest=paths.run("{run}", "positions.json"),
+        store=directory(paths.run("{run}", "positions.zarr")),
     log:
         "logs/runs/{run}/capture-positions.log",
     conda:

@@ -133,15 +133,15 @@ def _lens(
     candidates: Sequence[int],
 ) -> pd.DataFrame:
     """Rows of one batch and place that is no end. states: (state, batch, d_model)."""
-    inside = [row for row, ids in enumerate(true) if len(ids) >= place]
-    wanted = np.array([true[row][place - 1] for row in inside], np.int64)
+    inside = np.array([row for row, ids in enumerate(true) if len(ids) >= place], np.int64)
+    wanted = np.array([true[int(row)][place - 1] for row in inside], np.int64)
     best = view.number_logits(states[:, torch.as_tensor(inside)], candidates).argmax(dim=-1).cpu().numpy()
     right = np.asarray(candidates)[best] == wanted
     count, layers = len(inside), len(states)
     return pd.DataFrame(
         {
             "example": np.tile(index[inside], layers),
-            "tokens": np.tile([len(true[row]) for row in inside], layers),
+            "tokens": np.tile([len(true[int(row)]) for row in inside], layers),
             "place": place,
             "layer": np.repeat(np.arange(layers), count),
             "right": right.ravel(),

@@ -47,7 +47,7 @@ def plot_digit_lens(
                 clip_on=False,
             )
         count = int(shown["examples"].iloc[0])
-        ax.set_title(f"answers of {length} token{'s' * (length > 1)} (n = {count})")
+        ax.set_title(f"answers of {length} token{'s' if length > 1 else ''} (n = {count})")
         ax.set(xlabel="layer (0 = embedding)", ylabel="accuracy (%)", ylim=(0, 100))
         frame.ticks(ax.xaxis, 6, whole=True)
         ax.legend(loc="best")

@@ -25,7 +25,8 @@ class Words:
     """What the report says of a figure or table.
 
     title: what it shows. look_for: what to see, empty where nothing is known. measured: how it was
-    measured. keys: configuration keys that change it. shown: the runs or embeddings. note: the study's.
+    measured. keys: configuration keys that change it. shown: the runs or embeddings. note: the study's and
+    its models'. kind: of a figure.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Words:
     keys: tuple[str, ...] = ()
     shown: str = ""
     note: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def _words(kind: Kind, name: str, caption: Mapping[str, Any] | None = None) -> W
         keys=tuple(key.replace("<name>", name) if key.startswith("figures.") else key for key in kind.keys),
         shown=caption.get("shown", ""),
         note=caption.get("note", ""),
+        kind=kind.name,
     )
 
 

@@ -66,7 +66,7 @@ def _row(row: Mapping[Any, Any], study: Study) -> str:
     cells = [
         f'<th scope="row">{escape(claim)}</th>',
         f'<td class="wide">{escape(_text(row["statement"]))}<br>'
-        f'<span class="quiet">{escape(_text(row["run"]))}</span></td>',
+        f'<span class="quiet">{escape(_run_and_model(row))}</span></td>',
         f"<td>{escape(_text(row['paper']))}</td>",
         f'<td class="some">{escape(_text(row["here"]))}</td>',
         f'<td class="of-{_style(verdict)}">{drawing(row)}<span class="quiet">{criterion}</span></td>',
@@ -76,6 +76,11 @@ def _row(row: Mapping[Any, Any], study: Study) -> str:
     return f'<tr data-verdict="{escape(verdict)}">{"".join(cells)}</tr>'
 
 
+def _run_and_model(row: Mapping[Any, Any]) -> str:
+    """The run that a claim is about, and the model where the table tells it."""
+    return ": ".join(text for text in (_text(row.get("model")), _text(row["run"])) if text)
+
+
 def _text(value: Any) -> str:
     """A cell as text; empty where it is missing."""
     return "" if pd.isna(value) else str(value)
@@ -83,8 +88,11 @@ def _text(value: Any) -> str:
 
 def _links(claim: str, study: Study) -> str:
     """Links to the figures and tables that show a claim, and to their data, as far as they are there."""
-    named = [name for statement in STATEMENTS if statement.claim == claim for name in statement.seen_in]
+    seen = [name for statement in STATEMENTS if statement.claim == claim for name in statement.seen_in]
     figures: Sequence[str] = [each.name for each in study.figures]
+    # A kind stands for every figure of that kind.
+    of_kind = {name: [each.name for each in study.figures if each.words.kind == name] for name in seen}
+    named = list(dict.fromkeys(each for name in seen for each in of_kind[name] or [name]))
     tables = [each.name for each in study.tables]
     links = []
     for name in named:

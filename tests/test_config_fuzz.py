@@ -38,6 +38,10 @@ def test_no_value_of_any_key_gives_a_traceback():
     assert len(keys) > 150 and len(keys) * len(ODD) > 3600
 
 
+LONG = pytest.mark.skipif("LONG_FUZZ" not in os.environ, reason="takes long: set LONG_FUZZ=1")
+"""For a machine with time: hundreds of plans, and whole studies."""
+
+
 def plan(config: dict[str, Any], folder: Path) -> int:
     """Jobs that a run of this configuration would start, planned in this process."""
     file = folder / "config.yaml"
@@ -67,6 +71,7 @@ def test_accepted_values_can_be_planned(tmp_path):
     assert count >= 8
 
 
+@LONG
 @pytest.mark.workflow
 @pytest.mark.system
 def test_every_accepted_value_can_be_planned(tmp_path):
@@ -123,6 +128,7 @@ def mixed(whole: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
     return found
 
 
+@LONG
 @pytest.mark.workflow
 @pytest.mark.system
 def test_unusual_values_end_no_job_in_a_traceback(tmp_path):

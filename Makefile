@@ -63,9 +63,10 @@ report: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.report results \
 	    --configfile $(CONFIG) --output report.html
 
-# What an edit of the package, the rules or the plots can break; `test-system` has the rest (tests/conftest.py).
+# What an edit of the package, the rules or the plots can break; `test-system` has the rest (CONTRIBUTING.md).
+# One thread a worker: threads of several workers on the same cores wait for one another.
 test: setup-test lint
-	$(BIN)/python -m pytest -m "not system" -n $(WORKERS) --maxprocesses 8 --dist loadfile $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not system" -n $(WORKERS) --maxprocesses 8 --dist loadfile $(PYTEST)
 
 test-system: setup-test
 	$(BIN)/python -m pytest -m system $(PYTEST)

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.study import study_conditions
@@ -212,6 +213,9 @@ with open("/proc/self/status") as status:
 """
 
 
+@pytest.mark.skipif(
+    torch.version.cuda is not None, reason="a CUDA build of torch takes more memory by itself"
+)
 def test_a_real_capture_stays_inside_its_estimate(tmp_path):
     """A random GPT-2 of 10 million parameters, captured in a process of its own."""
     code = (

@@ -20,7 +20,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 root_doc = "docs/index"
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "config/README.md", "docs/**"]
 exclude_patterns = [".*", "build", "results", "logs", "workflow", "tests", "bench", "envs", "profiles"]
-myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_inline"]
+myst_enable_extensions = ["colon_fence", "attrs_inline"]
 myst_heading_anchors = 4
 
 # The public interface comes from the docstrings, which are plain text.

@@ -213,9 +213,7 @@ with open("/proc/self/status") as status:
 """
 
 
-@pytest.mark.skipif(
-    torch.version.cuda is not None, reason="a CUDA build takes more memory by itself"
-)
+@pytest.mark.skipif(torch.version.cuda is not None, reason="a CUDA build takes more memory by itself")
 def test_a_real_capture_stays_inside_its_estimate(tmp_path):
     """A random GPT-2 of 10 million parameters, captured in a process of its own."""
     code = (

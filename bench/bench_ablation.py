@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
+from contestant import Contestant
 from fourier_addition.ablation.conditions import control_conditions, table1_conditions
 from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.sweeps import layer_sweep
@@ -88,44 +88,13 @@ def write_task(
     return len(conditions)
 
 
-class Contestant:
-    """A child process that runs one task when told to."""
-
-    def __init__(self, name: str, workspace: Path, task: str, given: argparse.Namespace) -> None:
-        self.name = name
-        python = sys.executable if name in ("engine", "plain") else str(given.peers_python)
-        stride = 1 if name == "engine" else given.stride
-        script = str(Path(__file__).with_name("ablation_contestant.py"))
-        command = [python, script, name, str(workspace), task, "--stride", str(stride)]
-        threads = {"OMP_NUM_THREADS": str(given.threads), "MKL_NUM_THREADS": str(given.threads)}
-        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [*command, "--threads", str(given.threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-            env={**os.environ, **threads, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-        )
-        self.alive = self.answer() is not None
-
-    def answer(self) -> dict | None:
-        """The child's next line; None when it died."""
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else None
-
-    def say(self, word: str) -> dict | None:
-        """Send a line and wait for the answer."""
-        self.process.stdin.write(word + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def last_words(self) -> str:
-        """The last line that a dead child wrote."""
-        self.process.wait()
-        self.errors.seek(0)
-        lines = self.errors.read().strip().splitlines()
-        return lines[-1] if lines else "no message"
+def started(name: str, workspace: Path, task: str, given: argparse.Namespace) -> Contestant:
+    """One contestant of a task, started."""
+    python = sys.executable if name in ("engine", "plain") else str(given.peers_python)
+    stride = 1 if name == "engine" else given.stride
+    script = str(Path(__file__).with_name("ablation_contestant.py"))
+    command = [python, script, name, str(workspace), task, "--stride", str(stride)]
+    return Contestant(name, command, given.threads)
 
 
 def measure(workspace: Path, task: str, given: argparse.Namespace) -> dict[str, dict]:
@@ -133,7 +102,7 @@ def measure(workspace: Path, task: str, given: argparse.Namespace) -> dict[str, 
     results: dict[str, dict] = {}
     running = []
     for name in given.contestants:
-        contestant = Contestant(name, workspace, task, given)
+        contestant = started(name, workspace, task, given)
         if contestant.alive:
             running.append(contestant)
             results[name] = {"wall": [], "cpu": []}

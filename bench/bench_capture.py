@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from bench_ablation import FIRST_NUMBER, NUMBERS, prompts
 from capture_contestant import CONTESTANTS, written_arrays
+from contestant import Contestant
 from fourier_addition.files.whole import write_json
 
 BARS = {"plain": 0.97, "shots": 1.2}
@@ -47,48 +47,17 @@ def write_task(workspace: Path, name: str, tokens: int, count: int, given: argpa
     )
 
 
-class Contestant:
-    """A child process that runs one task when told to."""
-
-    def __init__(self, name: str, workspace: Path, task: str, given: argparse.Namespace) -> None:
-        self.name = name
-        python = sys.executable if name in ("ours", "bare") else str(given.peers_python)
-        script = str(Path(__file__).with_name("capture_contestant.py"))
-        threads = {"OMP_NUM_THREADS": str(given.threads), "MKL_NUM_THREADS": str(given.threads)}
-        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        command = [python, script, name, str(workspace), task]
-        self.process = subprocess.Popen(
-            [*command, "--threads", str(given.threads), "--device", given.device],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-            env={**os.environ, **threads, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-        )
-        self.alive = self.answer() is not None
-
-    def answer(self) -> dict | None:
-        """The child's next line; None when it died."""
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else None
-
-    def say(self, word: str) -> dict | None:
-        """Send a line and wait for the answer."""
-        self.process.stdin.write(word + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def last_words(self) -> str:
-        """The last line that a dead child wrote."""
-        self.process.wait()
-        self.errors.seek(0)
-        lines = [line for line in self.errors.read().splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit status {self.process.returncode}"
+def started(name: str, workspace: Path, task: str, given: argparse.Namespace) -> Contestant:
+    """One contestant of a task, started."""
+    python = sys.executable if name in ("ours", "bare") else str(given.peers_python)
+    script = str(Path(__file__).with_name("capture_contestant.py"))
+    command = [python, script, name, str(workspace), task, "--device", given.device]
+    return Contestant(name, command, given.threads)
 
 
 def measure(workspace: Path, task: str, given: argparse.Namespace, names: list[str]) -> dict[str, dict]:
     """Seconds of every repeat, bytes written and peak memory of every contestant; repeats take turns."""
-    running = [Contestant(name, workspace, task, given) for name in names]
+    running = [started(name, workspace, task, given) for name in names]
     results: dict[str, dict] = {one.name: {"wall": [], "cpu": []} for one in running}
     for repeat in range(given.repeats + 1):
         for one in running:

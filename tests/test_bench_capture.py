@@ -5,11 +5,13 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from study import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
 
 
+@pytest.mark.system
 def test_the_benchmark_runs_end_to_end_and_says_of_every_bar_whether_it_is_met(tmp_path):
     output = tmp_path / "capture.json"
     command = [

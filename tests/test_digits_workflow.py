@@ -17,7 +17,7 @@ from test_gguf import sentencepiece
 from tiny import tiny_config
 from transformers import AutoModelForCausalLM
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.system]
 
 SHIPPED = {"qwen3": "qwen3-1.7b", "gemma2": "gemma-2-2b"}
 """Family -> the model of config/modern.yaml that a small model of this family stands for."""

@@ -21,6 +21,11 @@ def test_a_share_has_one_json_form():
     assert share_of(0, 0).as_dict() == {"count": 0, "of": 0, "share": None, "low": None, "high": None}
 
 
+@pytest.mark.parametrize("examples", [1, 3, 24, 42, 119, 266, 1000])
+def test_the_interval_of_none_or_all_ends_in_just_that(examples):
+    assert wilson_interval(0.0, examples)[0] == 0.0 and wilson_interval(1.0, examples)[1] == 1.0
+
+
 def test_the_difference_of_a_proportion_and_itself_has_a_symmetric_interval():
     low, high = newcombe_interval((0.4, 50), (0.4, 50))
     assert low == pytest.approx(-high) and low < 0

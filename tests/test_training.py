@@ -277,6 +277,7 @@ RESUME = """
 """
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_a_run_killed_at_random_steps_resumes_to_the_same_bits(tmp_path, seeds):
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "workflow" / "scripts")]
@@ -342,6 +343,7 @@ def test_a_job_comes_back_from_its_text(tmp_path):
     assert TrainingJob.from_json(job.to_json()) != other
 
 
+@pytest.mark.system
 def test_several_processes_train_one_run(directory, examples, tmp_path):
     examples.to_parquet(tmp_path / "examples.parquet")
     ends = {}
@@ -415,6 +417,7 @@ FULL = """
 """
 
 
+@pytest.mark.system
 def test_a_full_disk_keeps_the_last_state(tmp_path):
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "workflow" / "scripts")]
     state = tmp_path / "run.state"

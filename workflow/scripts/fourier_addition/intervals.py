@@ -28,7 +28,9 @@ def wilson_interval(share: float, examples: int, level: float = 0.95) -> tuple[f
     z = float(norm.ppf((1 + level) / 2))
     centre = (share + z**2 / (2 * examples)) / (1 + z**2 / examples)
     half = z / (1 + z**2 / examples) * np.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+    # The bounds of 0 and of 1 are exact, whatever the rounding of their square roots.
+    low, high = centre - half if share > 0 else 0.0, centre + half if share < 1 else 1.0
+    return float(max(0.0, low)), float(min(1.0, high))
 
 
 def newcombe_interval(first: tuple[float, int], second: tuple[float, int]) -> tuple[float, float]:

@@ -39,7 +39,8 @@ def snakemake(
     Calls and their jobs are forks of a process that has imported Snakemake and the science; with an
     `environment` they are processes of their own.
     """
-    env = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
+    # Forks of another server would be the same thing twice; tests/test_forks.py has those of the product.
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "FOURIER_ADDITION_FORKS": "0", **(environment or {})}
     if environment is None:
         status, output, errors = warm.call("snakemake", [*arguments], folder, env)
     else:

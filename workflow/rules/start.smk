@@ -1,4 +1,5 @@
 # What is checked before jobs start, and never in a dry run.
+from fourier_addition.pipeline.forks import forks_are_wanted, start_forks
 from fourier_addition.pipeline.lock import require_writable, stay_alone
 from fourier_addition.pipeline.snakemake_private import (
     after_planning,
@@ -7,6 +8,7 @@ from fourier_addition.pipeline.snakemake_private import (
     files_to_make,
     is_used_as_module,
     kept_without_record,
+    take_python_from,
 )
 from fourier_addition.pipeline.unrecorded import unrecorded_sentences
 
@@ -40,3 +42,4 @@ onstart:
     with in_one_sentence():
         require_writable(files_to_make(workflow))
         end_jobs_when_interrupted(workflow)
+        take_python_from(workflow, lambda jobs: start_forks(SCRIPTS) if forks_are_wanted(jobs) else None)

@@ -6,13 +6,16 @@ These decide the last bits of a number, so the code digest holds this module.
 from __future__ import annotations
 
 import os
+import sys
 
 
 def limit_threads(threads: int) -> None:
-    """Keep numerical libraries to the rule's threads, also when they are imported later."""
+    """Keep numerical libraries to the rule's threads, whether imported before, as in a fork, or later."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, str(threads))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if "threadpoolctl" in sys.modules:
+        sys.modules["threadpoolctl"].threadpool_limits(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def pick_device(gpus: int | None, threads: int) -> str:

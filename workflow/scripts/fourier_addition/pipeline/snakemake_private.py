@@ -176,6 +176,19 @@ def files_to_make(workflow: Any) -> list[str]:
     return [str(file) for job in jobs for file in (*part(job, "output"), *part(job, "log"))]
 
 
+def take_python_from(workflow: Any, client: Callable[[int], str | None]) -> None:
+    """Run the scripts of this machine's jobs by the program `client(jobs)`, given the number of jobs to run.
+
+    client: returns None where Python itself is to run them. Private: no documented setting names the
+    Python of a script. Snakemake takes its own at the start of each job; jobs of a cluster and of a conda
+    environment have theirs.
+    """
+    if submits_jobs(workflow):
+        return
+    if (program := client(len(list(part(workflow, "dag", "needrun_jobs")())))) is not None:
+        sys.executable = program
+
+
 def before_planning(workflow: Any, check: Callable[[], None]) -> None:
     """Call `check` before Snakemake plans a run that will make files; not before a dry run.
 

@@ -42,4 +42,7 @@ onstart:
     with in_one_sentence():
         require_writable(files_to_make(workflow))
         end_jobs_when_interrupted(workflow)
-        take_python_from(workflow, lambda jobs: start_forks(SCRIPTS) if forks_are_wanted(jobs) else None)
+        take_python_from(
+            workflow,
+            lambda jobs: start_forks(SCRIPTS) if forks_are_wanted(jobs) else None,
+        )

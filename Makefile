@@ -69,7 +69,7 @@ test: setup-test lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not system" -n $(WORKERS) --maxprocesses 8 --dist loadfile $(PYTEST)
 
 test-system: setup-test
-	$(BIN)/python -m pytest -m system $(PYTEST)
+	$(BIN)/python -m pytest -m system -n $(WORKERS) --maxprocesses 4 --dist loadfile $(PYTEST)
 
 lint: setup-test
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 
-from fourier_addition.pipeline.sizing.machine import Machine
+from fourier_addition.pipeline.sizing.machine import Machine, is_cuda_build
 from fourier_addition.pipeline.sizing.rules import estimate
 from fourier_addition.pipeline.snakemake_private import (
     count_as_group,
@@ -51,7 +51,10 @@ with in_one_sentence():
         set_resource_limit(workflow, "view", 2)
 
     # A machine without a GPU needs no memory for CUDA, and the host's memory holds what the GPU would.
-    MACHINE = Machine(gpu=ON_A_CLUSTER or bool(resource_limit(workflow, "gpu")))
+    MACHINE = Machine(
+        gpu=ON_A_CLUSTER or bool(resource_limit(workflow, "gpu")),
+        cuda_build=is_cuda_build(),
+    )
 
 
 # MB of the two Snakemake processes that run beside the script of a job on a cluster; 185 each, measured.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 MB = 10**6
 
@@ -13,6 +15,9 @@ BASES = {"table": 200, "figure": 260, "torch": 510}
 GPU_CONTEXT, GPU_HOST = 700, 2500
 """MB that a CUDA context takes on the GPU, and CUDA's libraries on the host: assumed, not measured."""
 
+CUDA_BUILD = 350
+"""MB that torch's CUDA build takes on a host beyond the CPU build, without touching a GPU: measured."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -21,6 +26,7 @@ class Machine:
     gpu_flops: sustained floating point operations a second of a GPU. gpu_bandwidth: bytes a second of
     its memory. gpu_memory: MB of one GPU. cpu_flops: a second, of one thread. disk: bytes a second.
     startup: minutes until a job computes, imports included. gpu: whether there is any GPU.
+    cuda_build: whether torch is a CUDA build, which takes more memory without a GPU too.
     """
 
     gpu_flops: float = 8e12
@@ -30,6 +36,22 @@ class Machine:
     disk: float = 2e8
     startup: float = 1.0
     gpu: bool = True
+    cuda_build: bool = False
+
+    @property
+    def torch_host(self) -> int:
+        """MB of the host that a job with torch takes before its own arrays."""
+        cuda = GPU_HOST if self.gpu else CUDA_BUILD * self.cuda_build
+        return BASES["torch"] + cuda
+
+
+def is_cuda_build() -> bool:
+    """Whether the installed torch is a CUDA build, without importing torch; jobs may have another one."""
+    try:
+        return sys.platform == "linux" and "+cpu" not in version("torch")
+    except PackageNotFoundError:
+        # Each rule has an environment of its own then, with what the package registry gives.
+        return sys.platform == "linux"
 
 
 ASSUMED = Machine()

@@ -24,9 +24,7 @@ from typing import Any
 from fourier_addition.pipeline.names import task_of
 from fourier_addition.pipeline.sizing.machine import (
     ASSUMED,
-    BASES,
     GPU_CONTEXT,
-    GPU_HOST,
     MB,
     Estimate,
     Machine,
@@ -85,7 +83,7 @@ def model_job(
     gpus = max(1, math.ceil((GPU_CONTEXT * MB + 1.25 * on_gpu) / MB / machine.gpu_memory))
     computing = on_gpu if shape.parameters < SMALL or not machine.gpu else shape.weights
     return Estimate(
-        host=BASES["torch"] + GPU_HOST * machine.gpu + (computing + host) / MB,
+        host=machine.torch_host + (computing + host) / MB,
         minutes=_minutes(shape, machine, operations, moved=moved, threads=threads, loads=loads),
         gpu_memory=GPU_CONTEXT * gpus + on_gpu / MB,
         gpus=gpus,

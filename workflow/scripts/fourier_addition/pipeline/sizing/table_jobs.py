@@ -166,7 +166,9 @@ def gguf_estimate(config: Mapping[str, Any], model: str, machine: Machine = ASSU
     """
     shape = shape_of(config, model, "float32")
     return Estimate(
-        host=BASES["torch"] + 300 + (shape.weights + 16 * shape.vocabulary * shape.width) / MB,
+        host=replace(machine, gpu=False).torch_host
+        + 300
+        + (shape.weights + 16 * shape.vocabulary * shape.width) / MB,
         minutes=machine.startup + 1 + 4 * shape.weights / machine.disk / 60,
         written=shape.weights,
     )

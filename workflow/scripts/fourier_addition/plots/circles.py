@@ -101,6 +101,13 @@ def plot_circles(
             image, ax=list(axes.flat[: len(shown)]), label="held-out R²", aspect=40, pad=0.01
         )
         bar.outline.set_visible(False)
+        dot = Line2D([], [], linestyle="", marker="o", markersize=3, label="above shuffled numbers")
+        dot.set(markerfacecolor="white", markeredgecolor=theme.INK)
+        handles: list[Artist] = [
+            dot,
+            Line2D([], [], linestyle="", marker="$T$", color=theme.FAINT, label="grey periods: controls"),
+        ]
+        frame.legend_below(figure, handles)
     frame.finish(figure, title=title, note=note)
     return figure, frame.drawn(parts)
 

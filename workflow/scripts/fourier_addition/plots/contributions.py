@@ -29,7 +29,7 @@ def plot_contributions(
     require(table, COLUMNS, "the contributions")
     own = table[(table["target"] == "sum") & table["position"].str.startswith("answer")]
     own = own[own["period"].isin(SHOWN)]
-    cases = list(dict.fromkeys(zip(own["position"], own["period"], strict=True)))
+    cases = sorted(set(zip(own["position"], own["period"], strict=True)))
     columns = min(2, max(1, len(cases)))
     figure, axes = frame.panels(-(-len(cases) // columns) or 1, columns, height=1.8)
     parts = []

@@ -30,6 +30,11 @@ class Task:
         described = json.loads((workspace / f"{name}.json").read_text())
         self.batch_size = described["batch_size"]
         self.filters = [(arrays[f"filter-{n}"], keeps) for n, keeps in enumerate(described["keeps"])]
+        # Of filters that are no projectors: see `fourier_addition.interventions.Intervention`.
+        self.own, self.given, self.source = (
+            {n: arrays[f"{part}-{n}"] for n in range(len(self.filters)) if f"{part}-{n}" in arrays}
+            for part in ("own", "given", "source")
+        )
         self.numbers = list(range(0, len(described["conditions"]), stride))
         self.conditions = [described["conditions"][n] for n in self.numbers]
 
@@ -47,12 +52,42 @@ class Hooked:
         self.bases = [(torch.from_numpy(basis).float(), keeps) for basis, keeps in task.filters]
         self.final_norm = model.transformer.ln_f
         self.rows = model.lm_head.weight[torch.from_numpy(task.number_ids)].detach()
+        self.own, self.given = (
+            {n: torch.from_numpy(matrix).float() for n, matrix in part.items()}
+            for part in (task.own, task.given)
+        )
+        self.rows_now = slice(0, 0)
+        self.states: dict[tuple[str, int], torch.Tensor] = {}
 
-    def apply(self, filter: int, x: torch.Tensor) -> torch.Tensor:
-        """The filtered output at the last token."""
+    def apply(self, filter: int, x: torch.Tensor, place: tuple[str, int]) -> torch.Tensor:
+        """The filtered output at the last token of a module or block of a layer."""
         basis, keeps = self.bases[filter]
+        if filter in self.own:
+            change = (x @ basis) @ self.own[filter].T
+            if filter in self.given:
+                source = self.states[place][self.task.source[filter][self.rows_now]]
+                change = change + (source @ basis) @ self.given[filter].T
+            return x + change @ basis.T
         inside = (x @ basis) @ basis.T
         return inside if keeps else x - inside
+
+    def recorded(self, ids: torch.Tensor) -> dict[tuple[str, int], torch.Tensor]:
+        """What each module and block has at the last token, of the model as it is."""
+        found = {}
+        blocks, hooks = self.model.transformer.h, []
+        for layer, block in enumerate(blocks):
+            for name, module in (("attn", block.attn), ("mlp", block.mlp), ("block", block)):
+
+                def keep(
+                    module: object, inputs: object, output: object, place: object = (name, layer)
+                ) -> None:
+                    found[place] = (output[0] if isinstance(output, tuple) else output)[:, -1].clone()
+
+                hooks.append(module.register_forward_hook(keep))
+        self.model.transformer(ids)
+        for hook in hooks:
+            hook.remove()
+        return found
 
     def hidden(self, ids: torch.Tensor, condition: dict) -> torch.Tensor:
         """Residual stream after the last block at the last token, under a condition."""
@@ -64,7 +99,11 @@ class Hooked:
         predictions, losses = np.empty(shape, np.int64), np.empty(shape, np.float32)
         answers = torch.from_numpy(self.task.answers)
         with torch.inference_mode():
+            if self.given:
+                parts = [self.recorded(torch.from_numpy(self.task.ids[b])) for b in self.task.batches()]
+                self.states = {place: torch.cat([part[place] for part in parts]) for place in parts[0]}
             for batch in self.task.batches():
+                self.rows_now = batch
                 ids = torch.from_numpy(self.task.ids[batch])
                 for number, condition in enumerate(self.task.conditions):
                     logits = self.final_norm(self.hidden(ids, condition)) @ self.rows.T
@@ -89,13 +128,17 @@ class TransformerLens(Hooked):
         )
 
     def hidden(self, ids: torch.Tensor, condition: dict) -> torch.Tensor:
-        def filtered(x: torch.Tensor, hook: object) -> torch.Tensor:
-            x[:, -1] = self.apply(condition["filter"], x[:, -1])
-            return x
+        def at(place: tuple[str, int]) -> object:
+            def filtered(x: torch.Tensor, hook: object) -> torch.Tensor:
+                x[:, -1] = self.apply(condition["filter"], x[:, -1], place)
+                return x
+
+            return filtered
 
         found = []
+        names = {"attn": "hook_attn_out", "mlp": "hook_mlp_out", "block": "hook_resid_post"}
         hooks = [
-            (f"blocks.{layer}.hook_{name}_out", filtered)
+            (f"blocks.{layer}.{names[name]}", at((name, layer)))
             for layer in condition["layers"]
             for name in condition["modules"]
         ]
@@ -114,19 +157,31 @@ class Nnsight(Hooked):
 
         super().__init__(task, model)
         self.traced = NNsight(model.transformer)
+        # Whether a block gives a tuple, which releases of transformers answer differently.
+        seen: list[bool] = []
+        hook = model.transformer.h[0].register_forward_hook(
+            lambda module, inputs, output: seen.append(isinstance(output, tuple))
+        )
+        model.transformer(torch.zeros(1, 1, dtype=torch.long))
+        hook.remove()
+        (self.tuples,) = seen
 
     def hidden(self, ids: torch.Tensor, condition: dict) -> torch.Tensor:
         traced, layers, filter = self.traced, set(condition["layers"]), condition["filter"]
-        attention, mlp = "attn" in condition["modules"], "mlp" in condition["modules"]
+        attention, mlp, block = (name in condition["modules"] for name in ("attn", "mlp", "block"))
         apply, depth = self.apply, len(self.model.transformer.h)
         with traced.trace(ids):
             for layer in range(depth):
                 if layer in layers and attention:
                     output = traced.h[layer].attn.output[0]
-                    output[:, -1] = apply(filter, output[:, -1])
+                    output[:, -1] = apply(filter, output[:, -1], ("attn", layer))
                 if layer in layers and mlp:
                     output = traced.h[layer].mlp.output
-                    output[:, -1] = apply(filter, output[:, -1])
+                    output[:, -1] = apply(filter, output[:, -1], ("mlp", layer))
+                if layer in layers and block:
+                    output = traced.h[layer].output
+                    output = output[0] if self.tuples else output
+                    output[:, -1] = apply(filter, output[:, -1], ("block", layer))
             state = traced.ln_f.input[:, -1].save()
         return state
 
@@ -139,13 +194,22 @@ class Ours:
         from fourier_addition.ablation.conditions import Condition
         from fourier_addition.ablation.run import run_conditions
         from fourier_addition.filters import Filter
+        from fourier_addition.interventions import Intervention
         from fourier_addition.models import Encoded, wrap
 
         self.run_conditions, self.task, self.method = run_conditions, task, method
         self.view = wrap(model, None)
         self.encoded = [Encoded([int(token) for token in row], len(row) - 1) for row in task.ids]
-        filters = [Filter(basis, keeps) for basis, keeps in task.filters]
-        modules = {(): "none", ("attn",): "attention", ("mlp",): "mlp", ("attn", "mlp"): "both"}
+        filters = [
+            Intervention(basis, task.own[n], task.given.get(n), task.source.get(n))
+            if n in task.own
+            else Filter(basis, keeps)
+            for n, (basis, keeps) in enumerate(task.filters)
+        ]
+        modules = {
+            **{(): "none", ("attn",): "attention", ("mlp",): "mlp", ("attn", "mlp"): "both"},
+            ("block",): "residual",
+        }
         self.conditions = [
             Condition(
                 str(number),

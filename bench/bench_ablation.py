@@ -1,11 +1,13 @@
-"""Ablation benchmark: the engine against plain hooks, TransformerLens and nnsight.
+"""Benchmark of interventions: the engine against plain hooks, TransformerLens and nnsight.
 
-Every contestant gets the same random-weight model, prompts, conditions and filters, and runs in a
-process of its own. Repeats take turns, so that a drifting machine hits all alike; speeds are pairs of
-condition and prompt per second, given as ratios to the engine's of the same repeat. The engine takes
-every condition; the contestants that run the model once for each take every `--stride`-th of them
-(the time of each is the same), and outputs are compared where both ran. Peak memory is that of the
-runs, loading left out. Nothing here passes or fails.
+Four tasks: `table1` and `layers` remove bands, `turn` turns phases and `exchange` brings coefficients of
+another prompt, both with the controls and at the places of the workflow. Every contestant gets the same
+random-weight model, prompts, conditions and filters, and runs in a process of its own. Repeats take
+turns, so that a drifting machine hits all alike; speeds are pairs of condition and prompt per second,
+given as ratios to the engine's of the same repeat. The engine takes every condition; the contestants
+that run the model once for each take every `--stride`-th of them (the time of each is the same), and
+outputs are compared where both ran. Peak memory is that of the runs, loading left out. Nothing here
+passes or fails.
 
     python bench/bench_ablation.py --peers-python .venv-peers/bin/python
 """
@@ -25,13 +27,18 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from contestant import Contestant
-from fourier_addition.ablation.conditions import control_conditions, table1_conditions
+from fourier_addition.ablation.conditions import Condition, control_conditions, table1_conditions
+from fourier_addition.ablation.exchange import exchange_conditions
 from fourier_addition.ablation.filter_bank import FilterBank
+from fourier_addition.ablation.places import Chosen
+from fourier_addition.ablation.steering import steering_conditions
 from fourier_addition.ablation.sweeps import layer_sweep
 from fourier_addition.files.whole import write_json
+from fourier_addition.filters import Filter
 from fourier_addition.fourier import fourier_basis
 
 CONTESTANTS = ("engine", "plain", "transformer-lens", "nnsight")
+TASKS = ("table1", "layers", "turn", "exchange")
 NUMBERS = 521
 FIRST_NUMBER = 2000
 TAU = 50
@@ -54,23 +61,41 @@ def prompts(count: int, tokens: int, rng: np.random.Generator) -> np.ndarray:
     return np.array(rows, np.int64)
 
 
+def conditions_of(name: str, unembedding: np.ndarray, given: argparse.Namespace) -> list[Condition]:
+    """The conditions of a task, as the rules make them. unembedding: (number, d_model)."""
+    basis = fourier_basis(NUMBERS)
+    if name in ("table1", "layers"):
+        bank = FilterBank(unembedding, basis)
+        if name == "layers":
+            return layer_sweep(bank, given.layers, ["low", "high"], TAU)
+        rows = table1_conditions(bank, given.layers, TAU)
+        return rows + control_conditions(rows, bank, given.draws, seed=0)
+    periods = {"periods": [10, 5, 2.5, 2], "unused_periods": [3, 7, 9, 11], "period_tolerance": 0.02}
+    chosen = Chosen.of(unembedding, basis, periods)
+    drawn = {"layers": given.places, "draws": 1, "phase_draws": 2, "seed": 0}
+    if name == "turn":
+        return steering_conditions(chosen, given.layers, deltas=range(-4, 5), **drawn)
+    # Each prompt is given what the next one has.
+    source = np.roll(np.arange(given.prompts), -1)
+    return exchange_conditions(chosen, given.layers, source, tau=TAU, cut="component", **drawn)
+
+
 def write_task(
-    workspace: Path, name: str, tokens: int, given: argparse.Namespace, model: torch.nn.Module
+    workspace: Path, kind: str, tokens: int, given: argparse.Namespace, model: torch.nn.Module
 ) -> int:
     """Write one task's prompts, conditions and filters; returns how many conditions it has."""
+    name = f"{kind}-{tokens}-tokens"
     number_ids = np.arange(FIRST_NUMBER, FIRST_NUMBER + NUMBERS)
     unembedding = model.lm_head.weight[number_ids].detach().numpy()
-    bank = FilterBank(unembedding, fourier_basis(NUMBERS))
-    if name.startswith("table"):
-        rows = table1_conditions(bank, given.layers, TAU)
-        conditions = rows + control_conditions(rows, bank, given.draws, seed=0)
-    else:
-        conditions = layer_sweep(bank, given.layers, ["low", "high"], TAU)
+    conditions = conditions_of(kind, unembedding, given)
     filters = list(dict.fromkeys(c.filter for c in conditions if c.filter is not None))
-    modules = {"none": [], "attention": ["attn"], "mlp": ["mlp"], "both": ["attn", "mlp"]}
+    modules = {
+        **{"none": [], "attention": ["attn"], "mlp": ["mlp"], "both": ["attn", "mlp"]},
+        "residual": ["block"],
+    }
     described = {
         "batch_size": given.batch_size,
-        "keeps": [f.keeps for f in filters],
+        "keeps": [isinstance(f, Filter) and f.keeps for f in filters],
         "conditions": [
             {
                 "modules": modules[c.modules],
@@ -82,7 +107,15 @@ def write_task(
     }
     ids = prompts(given.prompts, tokens, np.random.default_rng(tokens))
     answers = np.arange(given.prompts) % NUMBERS
-    arrays = {f"filter-{n}": f.basis for n, f in enumerate(filters)}
+    arrays = {}
+    for n, applied in enumerate(filters):
+        arrays[f"filter-{n}"] = applied.basis
+        if not isinstance(applied, Filter):
+            arrays |= {
+                f"{part}-{n}": getattr(applied, part)
+                for part in ("own", "given", "source")
+                if getattr(applied, part) is not None
+            }
     np.savez(workspace / f"{name}.npz", ids=ids, answers=answers, number_ids=number_ids, **arrays)
     (workspace / f"{name}.json").write_text(json.dumps(described))
     return len(conditions)
@@ -169,11 +202,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers-python", type=Path, default=Path(".venv-peers/bin/python"))
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
-    parser.add_argument("--tasks", nargs="+", choices=("table1", "layers"), default=("table1", "layers"))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--tokens", nargs="+", type=int, default=(12, 48))
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument(
+        "--places", type=int, default=4, help="blocks at which phases are turned, one at a time"
+    )
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--threads", type=int, default=2)
@@ -211,7 +247,7 @@ def main() -> None:
         for tokens in given.tokens:
             for task in given.tasks:
                 name = f"{task}-{tokens}-tokens"
-                conditions = write_task(workspace, name, tokens, given, model)
+                conditions = write_task(workspace, task, tokens, given, model)
                 results = measure(workspace, name, given)
                 print(report(name, conditions, results, given), flush=True)
                 everything["tasks"][name] = {"conditions": conditions, "contestants": results}

@@ -476,6 +476,8 @@ BAD_NAMES = (
     "ünicode",
     "数",
     "line\nbreak",
+    "x" * 30,
+    "ab" * 25,
     "x" * 101,
     "x" * 300,
     1,
@@ -506,6 +508,7 @@ def test_names_that_differ_in_capitals_alone_meet(config):
         ({"!?": [0, 4]}, "letters and digits"),
         ({3: [0, 4]}, "write it in quotes"),
         ({"x" * 300: [0, 4]}, "letters and digits"),
+        ({"x" * 30: [0, 4]}, "repeats its end"),
     ],
 )
 def test_digit_ranges_whose_files_would_meet(config, ranges, sentence):

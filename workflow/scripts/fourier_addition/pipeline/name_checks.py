@@ -23,6 +23,8 @@ NAMED = (
 """Sections whose keys are names of the user's choice."""
 LONGEST = 100
 """Characters of a name; with a suffix it must still fit into a file's name."""
+_PERIODIC = re.compile(r"(.+)\1{19,}$")
+"""Snakemake takes a wildcard that ends like this for a recursion without end."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -55,6 +57,8 @@ def _check_name(section: str, name: Any) -> None:
             f"{where}: a name is made of the letters A to Z, digits, '.', '_', '+' and '-', and begins with "
             "a letter or a digit; use `label` for what figures and tables show."
         )
+    if _PERIODIC.search(name):
+        raise UserError(f"{where}: the name repeats its end twenty times, which Snakemake refuses.")
 
 
 def _check_distinct(section: str, names: Iterable[str]) -> None:
@@ -80,6 +84,8 @@ def _check_digit_ranges(ranges: Mapping[Any, Any]) -> None:
         name = slug(label)
         if not name or len(name) > LONGEST:
             raise UserError(f"{where}: a label has from 1 to {LONGEST} letters and digits in it.")
+        if _PERIODIC.search(name):
+            raise UserError(f"{where}: the label repeats its end twenty times, which Snakemake refuses.")
         if name in seen:
             raise UserError(
                 f"{where}: its files would be named '{name}', as those of '{seen[name]}' are: use another "

@@ -76,8 +76,6 @@ def kept(notebook: Any) -> Any:
     for place, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{place}"
         cell["metadata"] = {}
-        for output in cell.get("outputs", ()):
-            output.pop("execution_count", None) if output["output_type"] == "display_data" else None
     return notebook
 
 

@@ -3,6 +3,7 @@
 # make why                   what would rerun, and why;  make verify  the results against their manifests
 # make report                one HTML page, and a zip, of the results that are there
 # make test                  the checks after an edit, in minutes;  make test-system  kills, Slurm, S3, hubs;  make lint
+# make notebooks             both notebooks, executed in place
 # make site                  the documentation as a site, in build/site
 # make cluster               what Slurm and S3 need;  make PROFILE=profiles/slurm  has it, and uses that profile
 # make clean-results         forget every result
@@ -23,8 +24,8 @@ SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) $(if $(PROFILE),--workf
     --configfile $(CONFIG)
 SET_UP = VENV="$(VENV)" PYTHON="$(PYTHON)" sh workflow/set-up.sh
 
-.PHONY: all setup cluster setup-test results report test test-system lint format docs gallery site clean-results verify \
-    why bench-ablation bench-capture bench-training
+.PHONY: all setup cluster setup-test results report test test-system lint format docs gallery site notebooks \
+    clean-results verify why bench-ablation bench-capture bench-training
 
 all: results
 
@@ -87,6 +88,10 @@ format: setup-test
 site: setup $(SITE)
 	$(BIN)/sphinx-build -W --keep-going -q -b html -c docs . build/site
 	@echo "The site is build/site/docs/index.html"
+
+# Both notebooks from their first cell to their last; their outputs are kept in the files.
+notebooks: setup $(TEST)
+	$(BIN)/python tests/notebooks.py
 
 # The documentation's pictures, tables and numbers, from the results of the default configuration.
 gallery: setup

@@ -3,6 +3,7 @@
 The source folder is the root of the repository, so that pages link to one another as they do on a code host.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ copyright = "the authors of the workflow"
 release = version = __version__
 
 # Pages: Markdown of the repository.
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 root_doc = "docs/index"
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "config/README.md", "docs/**"]
 exclude_patterns = [".*", "build", "results", "logs", "workflow", "tests", "bench", "envs", "profiles"]
@@ -32,14 +33,18 @@ autodoc_default_options = {"members": True, "undoc-members": False}
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_theme_options = {"navigation_with_keys": True, "footer_icons": []}
-html_static_path: list[str] = []
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 highlight_language = "text"
 
 
 def _plain(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Take the indentation off a docstring's continuation lines, which would be quotations to docutils."""
-    lines[:] = [line.strip() for line in lines]
+    """Take the indentation off continuation lines, which would be quotations, and show `names` as code."""
+    text = "\n".join(line.strip() for line in lines)
+    # A name in backticks may go on in the next line.
+    text = re.sub(r"(?<!`)`([^`]+)`(?!`)", lambda found: f"``{' '.join(found[1].split())}``", text)
+    lines[:] = text.split("\n")
 
 
 def setup(app: object) -> None:

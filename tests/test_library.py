@@ -1,6 +1,7 @@
 """The public interface: light to import, right on models in memory, and whole in an installed wheel."""
 
 import ast
+import inspect
 import re
 import shutil
 import subprocess
@@ -16,14 +17,24 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+import yaml
+from fourier_addition.ablation.conditions import Condition, removal
+from fourier_addition.ablation.filter_bank import FilterBank
+from fourier_addition.ablation.run import run_conditions
 from fourier_addition.analysis import module_spectra as of_captures
 from fourier_addition.analysis.embeddings import embedding_table
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.capture.record import capture
 from fourier_addition.errors import UserError
+from fourier_addition.filters import Filter, components_of
+from fourier_addition.fourier import fourier_basis
+from fourier_addition.interventions import number_angles, planes_of, replace, turn
+from fourier_addition.library import miniature
 from fourier_addition.library.names import MODULES, PUBLIC
 from fourier_addition.pipeline.code_digest import PUBLIC_NAMES, SCRIPTS, reachable
-from fourier_addition.pipeline.config import schema
+from fourier_addition.pipeline.config import schema, validated
+from fourier_addition.pipeline.names import tau_of
+from fourier_addition.tasks import Task, dataset
 from matplotlib.figure import Figure
 from study import ROOT
 from tiny import number_ids, tiny_model
@@ -161,6 +172,128 @@ def test_module_spectra_are_those_of_the_workflow(view):
     assert not np.allclose(folded["magnitude"], table["magnitude"])
 
 
+# Interventions
+
+
+def the_answers(view, **given):
+    logits = fourier_addition.number_logits(view.model, view.tokenizer, PROMPTS, **given)
+    return logits.argmax("number").values
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "bert"])
+def test_logits_are_those_of_the_model_itself(family):
+    view = tiny_model(family, layers=2, largest=LARGEST)
+    ids = number_ids(view.tokenizer, LARGEST)
+    found = fourier_addition.number_logits(view.model, view.tokenizer, PROMPTS, batch_size=2)
+    assert found.dims == ("example", "number") and found["prompt"].values.tolist() == PROMPTS
+    for row, (tokens, position) in zip(found.values, view.encode(PROMPTS), strict=True):
+        with torch.inference_mode():
+            own = view.model(input_ids=torch.tensor([tokens])).logits[0, position, ids]
+        np.testing.assert_allclose(row, own, atol=1e-5)
+
+
+@pytest.mark.parametrize("modules", ["attention", "mlp", "both", "residual"])
+@pytest.mark.parametrize("layers", [None, [0]])
+def test_a_change_does_what_the_workflows_conditions_do(modules, layers):
+    view = tiny_model("gpt2", layers=2, largest=LARGEST, width=64)
+    ids = np.array(number_ids(view.tokenizer, LARGEST))
+    rows, basis = view.unembedding(ids).numpy(), fourier_basis(len(ids), "paper")
+    tau = tau_of({"analysis": {"tau": "paper", "cut": "component"}}, len(ids))
+    over = components_of("low", basis, tau)
+    at = tuple(range(2)) if layers is None else tuple(layers)
+    planes = planes_of(rows, fourier_basis(len(ids), "orthonormal"), [3, 6])
+    turned = turn(planes, number_angles(planes, 2))
+    conditions = [
+        removal("low", "table", "low", modules, at, over, FilterBank(rows, basis)),
+        Condition("turned", "turn", "periods", modules, at, filter=turned),
+    ]
+    encoded, answers = view.encode(PROMPTS), np.zeros(len(PROMPTS), int)
+    expected = run_conditions(view, encoded, ids, conditions, answers=answers, batch_size=2)["prediction"]
+
+    low = fourier_addition.number_filter(view.model, view.tokenizer, "low")
+    assert low.rank == conditions[0].rank
+    own = fourier_addition.number_planes(view.model, view.tokenizer, [10, 5])
+    np.testing.assert_allclose(own.rows, planes.rows)
+    for change, predicted in zip((low, turn(own, number_angles(own, 2))), expected.values, strict=True):
+        assert the_answers(view, change=change, modules=modules, layers=layers).tolist() == predicted.tolist()
+    # And the changes do something.
+    logits = [
+        fourier_addition.number_logits(view.model, view.tokenizer, PROMPTS, change=change, modules=modules)
+        for change in (None, low)
+    ]
+    assert not np.allclose(*logits)
+
+
+def test_changes_that_cannot_be_made_are_one_sentence(view):
+    other = Filter.removing(np.eye(12)[:, :2])
+    with pytest.raises(UserError, match="of 12 does not fit a model of 48"):
+        the_answers(view, change=other)
+    with pytest.raises(UserError, match="Module 'head' is not known"):
+        the_answers(view, modules="head")
+    with pytest.raises(UserError, match="Layer 2 does not exist"):
+        the_answers(view, layers=[2])
+    planes = fourier_addition.number_planes(view.model, view.tokenizer, [10])
+    with pytest.raises(UserError, match="has no source"):
+        the_answers(view, change=replace(planes, np.zeros(4, int)))
+    with pytest.raises(UserError, match="No Fourier component has period 7"):
+        fourier_addition.number_planes(view.model, view.tokenizer, [7])
+
+
+# The miniature, and weights from elsewhere
+
+
+def test_the_miniature_is_that_of_the_default():
+    given = validated(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
+    text, shape = given["pretraining"]["numerals"], given["models"]["mini"]["architecture"]
+    assert {key: shape[key] for key in miniature.ARCHITECTURE} == miniature.ARCHITECTURE
+    assert text["mixture"] == miniature.MIXTURE and text["line"] == miniature.LINE
+    assert text["counting_steps"] == list(miniature.COUNTING_STEPS)
+    for function, values in (
+        (miniature.pretrain_miniature, text),
+        (miniature.finetune, given["runs"]["mini.finetuned"]),
+    ):
+        defaults = inspect.signature(function).parameters
+        for key in {"numbers", "steps", "batch_size", "learning_rate", "epochs"} & set(defaults):
+            assert defaults[key].default == values[key], key
+    task = given["tasks"]["addition-50"]
+    examples = fourier_addition.examples_of("addition", operands=tuple(task["operands"]), seed=task["seed"])
+    pd.testing.assert_frame_equal(examples, dataset(Task.from_config("addition-50", task)))
+
+
+def test_a_miniature_is_made_and_learns():
+    small = {"layers": 1, "width": 32, "heads": 2, "inner": 32}
+    model, tokenizer = fourier_addition.pretrain_miniature(numbers=11, steps=3, architecture=small)
+    again, _ = fourier_addition.pretrain_miniature(numbers=11, steps=3, architecture=small)
+    weights = [each.get_input_embeddings().weight for each in (model, again)]
+    assert torch.equal(*weights) and len(weights[0]) == len(tokenizer)
+    examples = fourier_addition.examples_of("addition", operands=(0, 5))
+    history = fourier_addition.finetune(
+        model, tokenizer, examples, epochs=60, batch_size=8, learning_rate=0.01
+    )
+    assert history["epoch"].tolist() == list(range(61)) and not model.training
+    assert history["train_loss"].iloc[-1] < 0.5 * history["train_loss"].iloc[1]
+    right = fourier_addition.accuracy_of(model, tokenizer, examples, split="train")
+    found = fourier_addition.number_logits(
+        model, tokenizer, examples.loc[examples["split"] == "train", "prompt"].tolist()
+    ).argmax("number")
+    own = (found.values == examples.loc[examples["split"] == "train", "answer"]).mean()
+    assert right == pytest.approx(own)
+    with pytest.raises(UserError, match="Operation 'sum' is not known"):
+        fourier_addition.examples_of("sum")
+
+
+def test_a_model_is_fetched_once(view, tmp_path):
+    view.save(tmp_path / "source")
+    folder = fourier_addition.fetch_model({"path": str(tmp_path / "source")}, tmp_path / "mine")
+    assert fourier_addition.load_model(folder).d_model == view.d_model
+    # The folder is there: nothing is asked for, so a source that is gone does not matter.
+    assert fourier_addition.fetch_model({"path": "gone"}, folder) == folder
+    with pytest.raises(UserError, match=r"models\.other could not be fetched"):
+        fourier_addition.fetch_model({"path": "gone"}, tmp_path / "other")
+    with pytest.raises(UserError, match="sha256"):
+        fourier_addition.fetch_model({"path": str(tmp_path / "source")}, tmp_path / "b", sha256="0" * 64)
+
+
 def test_plots_return_a_figure(view, tmp_path):
     table = fourier_addition.number_spectrum(view.model, view.tokenizer, draws=5)
     figure = fourier_addition.plot_number_spectrum(table, name="a tiny model")
@@ -170,6 +303,16 @@ def test_plots_return_a_figure(view, tmp_path):
     figure = fourier_addition.plot_module_spectra(spectra, layers=1)
     figure.savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+def test_a_notebook_shows_the_whole_figure(view):
+    """Notebooks cut figures to their tight box: the legend below must be inside."""
+    table = fourier_addition.number_spectrum(view.model, view.tokenizer, draws=5)
+    figure = fourier_addition.plot_number_spectrum(table, height="prominence")
+    (legend,) = figure.legends
+    renderer = figure.canvas.get_renderer()
+    box, inside = figure.get_tightbbox(renderer), legend.get_window_extent(renderer)
+    assert box.y0 * figure.dpi <= inside.y0 + 1
 
 
 # The wheel

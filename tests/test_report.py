@@ -18,6 +18,7 @@ from fourier_addition.pipeline.config import schema
 from fourier_addition.pipeline.figures import KINDS, PAPER
 from fourier_addition.pipeline.report.command import main
 from fourier_addition.pipeline.report.intervals import drawing, scale_of, threshold_of
+from fourier_addition.pipeline.report.parts import table
 from fourier_addition.tables.writing import markdown
 from PIL import Image
 from study import ROOT
@@ -377,3 +378,8 @@ def test_the_keys_of_captions_are_keys():
 def test_statements_are_seen_in_figures_of_the_paper_or_in_kinds_of_figures():
     names = {name for statement in STATEMENTS for name in statement.seen_in}
     assert names and names <= {*PAPER, "table-1", *KINDS}
+
+
+def test_an_interval_in_a_table_is_not_broken_over_lines():
+    shown = table(["a", "b"], [["0.5 [0.1, 0.9]", "words [of a cell]"]])
+    assert shown.count('<span class="whole">') == 1 and '<span class="whole">[0.1, 0.9]</span>' in shown

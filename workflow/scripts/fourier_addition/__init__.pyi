@@ -20,8 +20,16 @@ from fourier_addition.library.embeddings import number_space as number_space
 from fourier_addition.library.embeddings import number_spectrum as number_spectrum
 from fourier_addition.library.figures import plot_module_spectra as plot_module_spectra
 from fourier_addition.library.figures import plot_number_spectrum as plot_number_spectrum
+from fourier_addition.library.interventions import number_filter as number_filter
+from fourier_addition.library.interventions import number_logits as number_logits
+from fourier_addition.library.interventions import number_planes as number_planes
+from fourier_addition.library.miniature import accuracy_of as accuracy_of
+from fourier_addition.library.miniature import examples_of as examples_of
+from fourier_addition.library.miniature import finetune as finetune
+from fourier_addition.library.miniature import pretrain_miniature as pretrain_miniature
 from fourier_addition.library.modules import module_outputs as module_outputs
 from fourier_addition.library.modules import module_spectra as module_spectra
+from fourier_addition.library.sources import fetch_model as fetch_model
 from fourier_addition.models.loading import load_model as load_model
 from fourier_addition.models.loading import wrap as wrap
 from fourier_addition.models.view import ModelView as ModelView

@@ -33,8 +33,17 @@ PUBLIC: dict[str, str] = {
     "high_components": "fourier",
     "Planes": "interventions",
     "planes_of": "interventions",
+    "number_filter": "library.interventions",
+    "number_planes": "library.interventions",
+    "number_logits": "library.interventions",
     # Probes of n mod T.
     "probe_table": "analysis.probes",
+    # A model from elsewhere, and the default study's miniature.
+    "fetch_model": "library.sources",
+    "pretrain_miniature": "library.miniature",
+    "examples_of": "library.miniature",
+    "finetune": "library.miniature",
+    "accuracy_of": "library.miniature",
     # Results of a study.
     "open_capture": "capture.dataset",
     "read_number_rows": "capture.dataset",

@@ -208,6 +208,9 @@ def finish(figure: PaperFigure, *, title: str | None, note: str | None) -> None:
         # Raised axes may have longer tick labels.
         layout.execute(figure)
     figure.set_layout_engine("none")
+    # A notebook cuts a figure to what counts for the layout.
+    for legend in figure.legends:
+        legend.set_in_layout(True)
 
 
 def _write_below(figure: PaperFigure, note: str | None) -> None:

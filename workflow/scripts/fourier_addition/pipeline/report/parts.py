@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -10,6 +11,8 @@ from urllib.parse import quote
 
 EMBEDDED = 2**19
 """Bytes of the largest data file that goes into the page; the zip beside it has every file."""
+INTERVAL = re.compile(r"\[[-\d.,% ]+\]")
+"""An interval in a cell, which is not broken over two lines."""
 
 
 def anchor(kind: str, name: str) -> str:
@@ -26,7 +29,8 @@ def section(name: str, title: str, content: str) -> str:
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
     """A table that scrolls on a narrow screen. rows: cells as HTML."""
     head = "".join(f'<th scope="col">{escape(each)}</th>' for each in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>\n" for row in rows)
+    whole = [[INTERVAL.sub(r'<span class="whole">\g<0></span>', cell) for cell in row] for row in rows]
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>\n" for row in whole)
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return scrolling(f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", caption)
 

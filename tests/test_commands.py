@@ -76,6 +76,7 @@ ELSEWHERE = {
     "make site": "tests/test_site.py::test_every_page_is_on_the_site_and_loads_nothing_from_elsewhere",
     "make cluster": "tests/test_set_up.py::test_every_target_installs_what_it_needs",
     "make gallery": "tests/test_gallery.py",
+    "make notebooks": "tests/test_notebooks.py",
     "make bench-training": "it takes an hour; its arguments are checked below",
     "make TARGETS=results/…/0.json": "the path is cut short for reading",
     "python -m pip install .": "tests/test_library.py::"

@@ -12,6 +12,7 @@ if "snakemake" not in globals():
 with job(snakemake) as log:
     from fourier_addition.explorer.collect import RunResults, run_part
     from fourier_addition.explorer.page import page
+    from fourier_addition.explorer.weights import weights_behind
 
     params = snakemake.params
 
@@ -32,6 +33,7 @@ with job(snakemake) as log:
         runs.append({**about, **part})
         log.info("%s: %d examples", run["name"], len(part["examples"]["answer"]))
 
-    made = {"packages": package_versions(), **provenance(snakemake)}
+    manifests = [path for path in map(str, snakemake.input) if path.endswith(".json")]
+    made = {"packages": package_versions(), "weights": weights_behind(manifests), **provenance(snakemake)}
     with replacing(snakemake.output.html) as temporary:
         temporary.write_text(page(runs, made), encoding="utf-8")

@@ -19,7 +19,7 @@ KINDS = {
     "tau": "Other cuts between low and high",
 }
 """Kinds of conditions that are shown, in this order, and what a reader is told of each."""
-MODULE_WORDS = {"attention": "attention outputs", "mlp": "MLP outputs", "both": "both modules' outputs"}
+MODULE_WORDS = {"attention": "attention", "mlp": "MLP", "both": "both modules"}
 
 
 def condition_words(condition: pd.Series) -> str:
@@ -27,13 +27,13 @@ def condition_words(condition: pd.Series) -> str:
     if condition["module"] == "none":
         return "unfiltered"
     band = str(condition["band"])
-    if condition["kind"] == "tau":
-        side = "below" if band == "low" else "from"
-        band = f"components {side} {condition['value']:g}{'' if band == 'low' else ' on'}"
+    if condition["kind"] == "period":
+        band = f"period {condition['value']:.3g}"
     elif band in ("low", "high"):
-        band = f"{band} components"
+        cut = f" (cut at {condition['value']:g})" if condition["kind"] == "tau" else ""
+        band = f"{band} components{cut}"
     where = f" at layer {condition['layers']}" if condition["kind"] == "layer" else ""
-    return f"{band} removed from {MODULE_WORDS.get(condition['module'], condition['module'])}{where}"
+    return f"without {band} of {MODULE_WORDS.get(condition['module'], condition['module'])}{where}"
 
 
 def filtered_part(outcomes: Outcomes, chosen: Sequence[int]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def page(runs: Sequence[Mapping[str, Any]], made: Mapping[str, Any]) -> str:
     """The explorer as HTML.
 
     runs: what `collect.run_part` returns of each, with name, label, model, task, note and missing.
-    made: the provenance of the job, with the versions of its packages.
+    made: the provenance of the job, with packages (versions) and weights (SHA-256 by name).
     """
     return "\n".join(
         [
@@ -64,17 +64,12 @@ def _as_json(value: Any) -> str:
 def _provenance(made: Mapping[str, Any]) -> str:
     """What the page was made from: weights, every input with its digest, and versions of the software."""
     inputs: Mapping[str, Mapping[str, str]] = made["inputs"]
-    weights = {
-        path.removeprefix("results/").rsplit("/", 1)[0]: facts["weights_sha256"]
-        for path, facts in inputs.items()
-        if path.endswith("number-rows.json") and "weights_sha256" in facts
-    }
     files = {path: facts.get("digest") or facts.get("sha256", "") for path, facts in inputs.items()}
     return "\n".join(
         [
             f"<p>Made by the rule <code>{escape(str(made['rule']))}</code>, code digest "
             f"<code>{escape(str(made['params']['code']))}</code>, from {len(files)} results.</p>",
-            _facts("Weights (SHA-256)", weights),
+            _facts("Weights (SHA-256)", made["weights"]),
             _facts("Results that the page is made from, with their digests", files),
             _facts("Software", {str(name): str(version) for name, version in made["packages"].items()}),
         ]

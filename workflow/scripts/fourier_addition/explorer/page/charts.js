@@ -44,7 +44,7 @@ function legend(entries) {
 function spectrumChart(width, title, spectrum, basePeriod) {
   const magnitude = row(spectrum.magnitude), limit = row(spectrum.limit), outliers = integers(spectrum.outlier);
   const height = 210, bottom = height - 36, count = magnitude.length;
-  const x = scale(0.5, count + 0.5, EDGE, width - 8), top = Math.max(largest(magnitude), largest(limit));
+  const x = scale(0.5, count + 0.5, EDGE, width - 14), top = Math.max(largest(magnitude), largest(limit));
   const y = scale(0, top, bottom, 26), bar = Math.max(1.5, Math.min(12, (0.7 * (width - EDGE)) / count));
   const isOut = new Set(outliers);
   const bars = magnitude.map((value, place) => shape("rect", {
@@ -69,14 +69,14 @@ function spectrumChart(width, title, spectrum, basePeriod) {
 // Several curves over the numbers, one strip each: [{name, curves: [[class, values]]}].
 function strips(width, title, description, list, numbers, answer, tall) {
   const each = 46, last = tall, height = each * (list.length - 1) + last + 40;
-  const x = scale(0, numbers - 1, EDGE, width - 8), parts = [];
+  const x = scale(0, numbers - 1, EDGE, width - 14), parts = [];
   let top = 0;
   list.forEach((strip, place) => {
     const room = place === list.length - 1 ? last : each, most = largest(strip.curves.flatMap(([, values]) => values));
     const y = scale(-most, most, top + room - 4, top + 16);
-    parts.push(shape("path", { class: "axis", d: `M${EDGE} ${y(0)}H${width - 8}` }));
+    parts.push(shape("path", { class: "axis", d: `M${EDGE} ${y(0)}H${width - 14}` }));
     for (const [kind, values] of strip.curves) parts.push(line(kind, values, x, y));
-    parts.push(shape("text", { x: EDGE, y: top + 12 }, strip.name));
+    parts.push(shape("text", { class: "over", x: EDGE + 4, y: top + 12 }, strip.name));
     top += room;
   });
   parts.push(answerLine(x, 0, top, answer));
@@ -86,7 +86,7 @@ function strips(width, title, description, list, numbers, answer, tall) {
 // Values by row and number, each row in its own scale; marks: a number for each row.
 function heatmap(width, title, description, rows, marks, answer, chosen) {
   const room = Math.max(16, Math.min(28, 420 / rows.length)), left = 88, numbers = rows[0].values.length;
-  const x = scale(-0.5, numbers - 0.5, left, width - 8), wide = x(1) - x(0), parts = [];
+  const x = scale(-0.5, numbers - 0.5, left, width - 14), wide = x(1) - x(0), parts = [];
   const bottom = 4 + room * rows.length, dark = matchMedia("(prefers-color-scheme: dark)").matches;
   rows.forEach((each, place) => {
     const most = largest(each.values), y = bottom - room * (place + 1);
@@ -101,7 +101,7 @@ function heatmap(width, title, description, rows, marks, answer, chosen) {
     parts.push(shape("text", {
       x: left - 6, y: y + room / 2 + 4, "text-anchor": "end", ...(place === chosen ? { class: "strong" } : {}),
     }, each.name));
-    if (place === chosen) parts.push(shape("rect", { class: "frame", x: left, y, width: width - 8 - left, height: room }));
+    if (place === chosen) parts.push(shape("rect", { class: "frame", x: left, y, width: width - 14 - left, height: room }));
     if (marks[place] >= 0) parts.push(shape("circle", { class: "ring", cx: x(marks[place]), cy: y + room / 2, r: Math.min(6, room / 2 - 2) }));
   });
   parts.push(answerLine(x, 0, bottom + 2, answer));
@@ -110,7 +110,8 @@ function heatmap(width, title, description, rows, marks, answer, chosen) {
 
 // One dot on the number axis for each entry: [{name, number, strong}].
 function dots(width, title, description, list, numbers, answer) {
-  const narrow = width < 640, room = narrow ? 38 : 24, left = narrow ? 8 : 330;
+  const narrow = width < 640, room = narrow ? 38 : 24;
+  const left = narrow ? 8 : 24 + 6.9 * Math.max(...list.map((entry) => entry.name.length));
   const x = scale(0, numbers - 1, left + 6, width - 30), bottom = room * list.length + 4, parts = [];
   parts.push(answerLine(x, 0, bottom, answer));
   list.forEach((entry, place) => {
@@ -157,7 +158,7 @@ function cells(width, title, description, columns, rows, name) {
       parts.push(shape("rect", { x: x + 1, y: y + 1, width: wide - 2, height: room - 2, style: `fill: rgba(var(--plus), ${(0.06 + 0.94 * share).toFixed(2)})` }));
       if (each.framed[column]) parts.push(shape("rect", { class: "frame", x: x + 1.5, y: y + 1.5, width: wide - 3, height: room - 3 }));
       if (wide >= 30) parts.push(shape("text", {
-        x: x + wide / 2, y: y + 17, "text-anchor": "middle", ...(share > 0.55 ? { class: "cell strong" } : {}),
+        x: x + wide / 2, y: y + 17, "text-anchor": "middle", class: share > 0.5 ? "cell strong" : "cell",
       }, minus(value.toFixed(2))));
     });
   });

@@ -23,7 +23,11 @@ function offer() {
   moduleSelect.disabled = !part && !steered;
   const { answer } = run.examples, old = exampleSelect.selectedOptions[0], wanted = old ? old.textContent : "";
   const entries = answer.map((_, example) => [example, exampleWords(run, example)]);
-  options(exampleSelect, entries, 0);
+  // The first choice is in the middle of those that most views have.
+  const parts = [run.logits, run.filters, run.steering].filter(Boolean);
+  const known = answer.map((_, example) => parts.filter((each) => each.at[example] >= 0).length);
+  const best = known.flatMap((count, example) => (count === Math.max(...known) ? [example] : []));
+  options(exampleSelect, entries, best[best.length >> 1]);
   const same = entries.find(([, each]) => each === wanted);
   if (same) exampleSelect.value = same[0];
   exampleSelect.disabled = !answer.length;

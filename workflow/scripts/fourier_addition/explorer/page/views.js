@@ -120,7 +120,7 @@ function filtersView(chosen, width) {
   const list = entries.map((entry) => ({ name: entry.words, number: entry.number, strong: entry.module === module }));
   const right = entries.filter((entry) => entry.number === answer).length;
   const said = `${right} of ${entries.length} answers are right (${answer}). ` +
-    entries.filter((entry) => entry.number !== answer).map((entry) => `With ${entry.words}: ${entry.number}.`).join(" ");
+    entries.filter((entry) => entry.number !== answer).map((entry) => `${entry.words[0].toUpperCase() + entry.words.slice(1)}: ${entry.number}.`).join(" ");
   const about = { layer: `At layer ${layer}.`, period: `Removed from ${MODULE_NAMES[module]}.`, tau: `Removed from ${MODULE_NAMES[module]}.` }[kind];
   return [
     ...(about ? [html("p", { class: "quiet" }, about)] : []),
@@ -190,7 +190,7 @@ function circlesView(chosen, width) {
   if (!part) return missing(chosen, "circles");
   const name = (probe) => `${probe.target} at ${/^[ab]$/.test(probe.position) ? "operand " : ""}${probe.position}`;
   if (select.dataset.run !== run.name) {
-    const last = part.findLastIndex((probe) => probe.target === "sum");
+    const last = part.findLastIndex((probe) => probe.target === "sum" && probe.position.startsWith("answer"));
     options(select, part.map((probe, index) => [index, name(probe)]), Math.max(0, last));
     select.dataset.run = run.name;
   }

@@ -52,6 +52,11 @@ class Browser:
         """The text of an element as a reader sees it."""
         return str(self.run("return document.querySelector(arguments[0]).innerText", css))
 
+    def resize(self, width: int, height: int) -> None:
+        """Give pages a viewport of this size, also one narrower than a window can be."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=size)
+
     def complaints(self) -> list[str]:
         """Messages of the console since the last call: errors, warnings, refused requests."""
         return [entry["message"] for entry in self.call("se/log", type="browser")]

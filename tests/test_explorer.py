@@ -442,11 +442,12 @@ def test_the_page_of_a_study(tmp_path_factory):
 
 @pytest.mark.system
 @pytest.mark.skipif(browser.programs() is None, reason="Chromium and chromedriver are not installed")
-@pytest.mark.parametrize("width", [1400, 500])
+@pytest.mark.parametrize("width", [1400, 400])
 def test_the_page_in_a_browser(runs, tmp_path, width):
     file = tmp_path / "explorer.html"
     file.write_text(page(runs, MADE), encoding="utf-8")
-    with browser.browsing(width) as window:
+    with browser.browsing() as window:
+        window.resize(width, 900)
         window.open(file.as_uri())
         assert "planted" in window.text("#said")
         assert window.run("return document.querySelectorAll('.notice').length") == 0
@@ -471,7 +472,9 @@ def test_the_page_in_a_browser(runs, tmp_path, width):
         window.press("#example", "home")
         assert "answers 8" in window.text("#said")
         window.press("#kind", "One period")
-        assert "Removed from attention and MLP" in window.text("#filters .content")
+        assert "No filter of this kind" in window.text("#filters .content")
+        window.press("#module", "attention")
+        assert "Removed from attention" in window.text("#filters .content")
         window.press("#count", "right")
         assert window.text("#count-value") == "6"
 

@@ -108,7 +108,7 @@ function heatmap(width, title, description, rows, marks, answer, chosen) {
   return drawing(width, bottom + 38, title, description, [...parts, ...axisBelow(x, bottom + 2, 0, numbers - 1, "number")]);
 }
 
-// One dot on the number axis for each entry: [{name, number, strong}].
+// One dot on the number axis for each entry: [{name, number, strong, kind}]; without a kind it is right or wrong.
 function dots(width, title, description, list, numbers, answer) {
   const narrow = width < 640, room = narrow ? 38 : 24;
   const left = narrow ? 8 : 24 + 6.9 * Math.max(...list.map((entry) => entry.name.length));
@@ -120,7 +120,7 @@ function dots(width, title, description, list, numbers, answer) {
     parts.push(shape("path", { class: "axis", d: `M${x(0)} ${middle}H${x(numbers - 1)}` }));
     parts.push(shape("text", { ...label, ...(entry.strong ? { class: "strong" } : {}) }, entry.name));
     if (entry.number >= 0) {
-      const kind = entry.number === answer ? "dot right" : "dot wrong";
+      const kind = entry.kind || (entry.number === answer ? "dot right" : "dot wrong");
       parts.push(shape("circle", { class: kind, cx: x(entry.number), cy: middle, r: 6 }));
       parts.push(shape("text", { class: "strong", x: x(entry.number) + 9, y: middle + 4 }, entry.number));
     }

@@ -30,7 +30,8 @@ function spectrumView(chosen, width) {
   // A basis over N numbers has N / 2 components, so the base period follows where no logits say it.
   if (run.rows) show("Number rows of the token embedding", run.rows, "rows", numbers || 2 * run.rows.magnitude.shape[0]);
   else found.push(...missing(chosen, "rows"));
-  if (!run.modules) return found.concat(missing(chosen, "logits"));
+  // One sentence is enough where it says both.
+  if (!run.modules) return run.missing.rows === run.missing.logits ? found : found.concat(missing(chosen, "logits"));
   for (const each of module === "both" ? ["attention", "mlp"] : [module]) {
     const name = `Logits of ${MODULE_NAMES[each]}, layer ${layer}, mean over examples`;
     show(name, run.modules[each][layer], "spectrum-" + each, numbers);
@@ -49,6 +50,7 @@ function moduleLogits(part, module, layer, place) {
 
 function wavesView(chosen, width) {
   const { run, module, layer, example } = chosen, part = run.logits, place = placeIn(part, chosen);
+  byId("count").parentElement.hidden = place < 0;
   if (!part) return missing(chosen, "logits");
   if (place < 0) return elsewhere("captured logits", "capture.split");
   const logits = moduleLogits(part, module, layer, place), index = [MODULE_PLACES[module], layer, place];
@@ -122,6 +124,7 @@ function filtersView(chosen, width) {
   const said = `${right} of ${entries.length} answers are right (${answer}). ` +
     entries.filter((entry) => entry.number !== answer).map((entry) => `${entry.words[0].toUpperCase() + entry.words.slice(1)}: ${entry.number}.`).join(" ");
   const about = { layer: `At layer ${layer}.`, period: `Removed from ${MODULE_NAMES[module]}.`, tau: `Removed from ${MODULE_NAMES[module]}.` }[kind];
+  if (!entries.length) return notice("No filter of this kind was run for this module and layer; choose another module or layer.");
   return [
     ...(about ? [html("p", { class: "quiet" }, about)] : []),
     dots(width, title, said, list, numbers, answer),
@@ -166,7 +169,7 @@ function steeringView(chosen, width) {
 
   // Every turn at a glance, with the controls
   const arms = [["turn", "turned phases"], ["unused", "periods that base ten does not use"], ["subspace", "random planes"]].filter(([arm]) => part.arms[arm]);
-  const list = arms.map(([arm, name]) => ({ name: `${name}, turned by ${signed(delta)}`, number: under(arm, 0, turn), strong: arm === "turn" }));
+  const list = arms.map(([arm, name]) => ({ name: `${name}, turned by ${signed(delta)}`, number: under(arm, 0, turn), strong: arm === "turn", kind: arm === "turn" ? "dot" : "dot own" }));
   const line = html("div", { class: "line" }, dots(Math.max(300, width - (width > 620 ? 200 : 0)), "Answers under the turn, beside controls",
     list.map((entry) => `${entry.name}: ${entry.number}.`).join(" "), list, chosen.numbers, own));
   const clock = html("div", { class: "dial" }, dial(`The answer's ${residue}`, `It was ${wrap(own)} and is ${wrap(now)}.`, modulus, wrap(now), wrap(own)));

@@ -119,7 +119,8 @@ function filtersView(chosen, width) {
     entries.push({ ...condition, number: row(part.prediction, index)[place], same: row(part.same, index)[place] });
   });
   const title = part.kinds[kind], numbers = chosen.numbers;
-  const list = entries.map((entry) => ({ name: entry.words, number: entry.number, strong: entry.module === module }));
+  // The layer is said once, above the drawing.
+  const list = entries.map((entry) => ({ name: entry.words.replace(/ at layer .*/, ""), number: entry.number, strong: entry.module === module }));
   const right = entries.filter((entry) => entry.number === answer).length;
   const said = `${right} of ${entries.length} answers are right (${answer}). ` +
     entries.filter((entry) => entry.number !== answer).map((entry) => `${entry.words[0].toUpperCase() + entry.words.slice(1)}: ${entry.number}.`).join(" ");

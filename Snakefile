@@ -23,6 +23,7 @@ include: "workflow/rules/ablation.smk"
 include: "workflow/rules/mechanism.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/explorer.smk"
 
 
 rule all:

@@ -40,6 +40,13 @@ from fourier_addition.pipeline.names import (
 from fourier_addition.pipeline.config_files import require_distinct_keys
 from fourier_addition.pipeline.code_digest import code_digest
 from fourier_addition.errors import UserError
+from fourier_addition.explorer.page import page_digest
+from fourier_addition.pipeline.explorer_files import (
+    STORES,
+    explorer_facts,
+    explorer_inputs,
+    explorer_runs,
+)
 from fourier_addition.pipeline.figures import views
 from fourier_addition.pipeline.own_files import own_files
 from fourier_addition.sources import is_gguf
@@ -146,7 +153,7 @@ def task_numbers(wildcards):
 
 
 def final_output():
-    """Every figure and table of the configuration."""
+    """Every figure and table of the configuration, and the explorer."""
     files = [
         paths.figure(name, suffix) for name in VIEWS for suffix in ("pdf", "png", "csv")
     ]
@@ -155,6 +162,8 @@ def final_output():
         for name in config["tables"]
         for suffix in ("csv", "md", "tex")
     ]
+    if config["explorer"]["page"] and explorer_runs(config):
+        files.append(paths.explorer())
     return files
 
 

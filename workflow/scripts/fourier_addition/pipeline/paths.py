@@ -47,6 +47,11 @@ def table(name: str, suffix: str) -> str:
     return f"{RESULTS}/tables/{name}.{suffix}"
 
 
+def explorer() -> str:
+    """The page to look around in the results."""
+    return f"{RESULTS}/explorer.html"
+
+
 def owner(path: str) -> str:
     """The run, model or API run that a result belongs to: the folder below that of its kind."""
     return path.split("/")[2]

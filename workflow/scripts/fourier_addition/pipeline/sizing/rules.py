@@ -34,6 +34,7 @@ from fourier_addition.pipeline.sizing.shapes import examples_of, pairs_of, shape
 from fourier_addition.pipeline.sizing.table_jobs import (
     contributions_estimate,
     embedding_estimate,
+    explorer_estimate,
     fetch_estimate,
     figure_estimate,
     gguf_estimate,
@@ -184,6 +185,7 @@ SIZES = (
     RuleSize("table", lambda config, job, on: table_estimate(0, on)),
     RuleSize("claims", lambda config, job, on: table_estimate(0, on)),
     RuleSize("figure_*", _figure),
+    RuleSize("explorer", lambda config, job, on: explorer_estimate(config, on)),
 )
 """Every rule whose jobs have a size that follows from the configuration."""
 

@@ -140,6 +140,26 @@ def figure_estimate(rows: int = 0, machine: Machine = ASSUMED) -> Estimate:
     return Estimate(host=BASES["figure"] + 500 * rows / MB, minutes=minutes, written=3e5)
 
 
+def explorer_estimate(config: Mapping[str, Any], machine: Machine = ASSUMED) -> Estimate:
+    """The page of all runs, one run in memory at a time: a block of captured examples and its logits.
+
+    Host: one layer's outputs of the captured block, and 5 L p float64 values for each example that the page
+    holds; written are 3 L p numbers of 16 bits, a third more as text.
+    """
+    kept, block = config["explorer"]["examples"], config["capture"]["block"]
+    host, written = 0.0, 0.0
+    for entry in config["runs"].values():
+        shape, p = shape_of(config, entry["model"]), task_of(config, entry["task"]).numbers
+        values = kept * shape.layers * p
+        host = max(host, 8 * (5 * values + 2 * block * shape.width))
+        written += len(entry["seeds"]) * 8 * values
+    return Estimate(
+        host=BASES["table"] + (host + 3 * written) / MB,
+        minutes=machine.startup + written / 5e8,
+        written=written,
+    )
+
+
 def largest_table(config: Mapping[str, Any], run: str) -> int:
     """Rows of the largest table that a figure of a run reads: logits, waves or predictions."""
     shape = shape_of(config, config["runs"][run]["model"])

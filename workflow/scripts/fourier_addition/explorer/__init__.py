@@ -1,0 +1,1 @@
+"""The explorer: results of a study packed into one page, in which a reader looks around."""

@@ -46,7 +46,7 @@ LONGEST_ADDRESS = 100
 
 IMPORTED = (
     *("numpy", "pandas", "pyarrow.parquet", "xarray", "zarr", "torch", "transformers", "safetensors.torch"),
-    *("tokenizers", "scipy.stats", "scipy.optimize", "sklearn.cluster", "sklearn.manifold", "threadpoolctl"),
+    *("tokenizers", "scipy.optimize", "sklearn.cluster", "sklearn.manifold", "threadpoolctl"),
     *("matplotlib.pyplot", "seaborn", "jsonschema", "yaml", "snakemake.script"),
 )
 """Modules of other people that the jobs import."""

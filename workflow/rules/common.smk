@@ -335,6 +335,17 @@ def claim_settings(wildcards):
     }
 
 
+def explorer_files(wildcards):
+    """Inputs of the explorer, with the stores beside their manifests where results lie in storage."""
+    inputs = explorer_inputs(config)
+    stores = [
+        file.removesuffix(".json") + ".zarr"
+        for what in STORES
+        for file in inputs.get(what, [])
+    ]
+    return {**inputs, "stores": stored(*stores)}
+
+
 def views_of(family):
     """Names of the figures that the script of one family draws."""
     return [name for name, view in VIEWS.items() if view.family == family]

@@ -1,17 +1,6 @@
 # The page to look around in the results: of all runs, from what figures and tables read.
 
 
-def explorer_files(wildcards):
-    """Inputs of the explorer, with the stores beside their manifests where results lie in storage."""
-    inputs = explorer_inputs(config)
-    stores = [
-        file.removesuffix(".json") + ".zarr"
-        for what in STORES
-        for file in inputs.get(what, [])
-    ]
-    return {**inputs, "stores": stored(*stores)}
-
-
 rule explorer:
     input:
         unpack(explorer_files),

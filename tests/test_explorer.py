@@ -302,7 +302,12 @@ def runs(filtered, steered):
     layered = pd.concat([table.assign(module=m, layer=n) for m in ("attention", "mlp") for n in (0, 1)])
     keys = [OPERANDS[1], OPERANDS[3]]
     at = {"at": [0, 1]}
-    about = {"model": "planted", "task": "addition", "note": "planted, not </script> learned"}
+    about = {
+        "model": "planted",
+        "task": "addition",
+        "numbers": NUMBERS,
+        "note": "planted, not </script> learned",
+    }
     full = {
         **{"name": "planted.seed0", "label": "planted", "missing": {}, **about},
         "examples": {

@@ -29,7 +29,7 @@ with job(snakemake) as log:
     runs = []
     for run in params.runs:
         part = run_part(files_of(run), params.analysis, params.examples, params.modulus)
-        about = {name: run[name] for name in ("name", "label", "model", "task", "note", "missing")}
+        about = {name: run[name] for name in ("name", "label", "model", "task", "numbers", "note", "missing")}
         runs.append({**about, **part})
         log.info("%s: %d examples", run["name"], len(part["examples"]["answer"]))
 

@@ -31,7 +31,7 @@ def page_digest() -> str:
 def page(runs: Sequence[Mapping[str, Any]], made: Mapping[str, Any]) -> str:
     """The explorer as HTML.
 
-    runs: what `collect.run_part` returns of each, with name, label, model, task, note and missing.
+    runs: what `collect.run_part` returns of each, with name, label, model, task, numbers (p), note, missing.
     made: the provenance of the job, with packages (versions) and weights (SHA-256 by name).
     """
     return "\n".join(

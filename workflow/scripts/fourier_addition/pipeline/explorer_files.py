@@ -12,7 +12,7 @@ from typing import Any
 
 from fourier_addition.pipeline import paths, shards
 from fourier_addition.pipeline.figures import views
-from fourier_addition.pipeline.names import digit_ranges, instance, instances, label_of, notes_of
+from fourier_addition.pipeline.names import digit_ranges, instance, instances, label_of, notes_of, task_of
 from fourier_addition.pipeline.run_checks import has_number_tokens
 from fourier_addition.pipeline.tables import table_files
 
@@ -156,6 +156,7 @@ def explorer_facts(config: Config) -> list[dict[str, Any]]:
                 "label": label_of(config, run) + (f", seed {seed}" if len(seeds) > 1 else ""),
                 "model": config["runs"][run]["model"],
                 "task": config["runs"][run]["task"],
+                "numbers": task_of(config, config["runs"][run]["task"]).numbers,
                 "note": notes_of(config, [run]),
                 "files": places,
                 "missing": {

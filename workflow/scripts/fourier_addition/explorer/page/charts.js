@@ -111,7 +111,7 @@ function heatmap(width, title, description, rows, marks, answer, chosen) {
 // One dot on the number axis for each entry: [{name, number, strong, kind}]; without a kind it is right or wrong.
 function dots(width, title, description, list, numbers, answer) {
   const narrow = width < 640, room = narrow ? 38 : 24;
-  const left = narrow ? 8 : 24 + 6.9 * Math.max(...list.map((entry) => entry.name.length));
+  const left = narrow ? 8 : 24 + 7.6 * Math.max(...list.map((entry) => entry.name.length));
   const x = scale(0, numbers - 1, left + 6, width - 30), bottom = room * list.length + 4, parts = [];
   parts.push(answerLine(x, 0, bottom, answer));
   list.forEach((entry, place) => {

@@ -2,12 +2,11 @@
 const [runSelect, moduleSelect, layerSelect, exampleSelect] = ["run", "module", "layer", "example"].map(byId);
 
 function chosenNow() {
-  const run = DATA.runs[Number(runSelect.value)], part = run.logits;
-  const answers = run.examples.answer;
+  const run = DATA.runs[Number(runSelect.value)], answers = run.examples.answer;
   return {
     run, module: moduleSelect.value, layer: Number(layerSelect.value || 0),
     example: answers.length ? Number(exampleSelect.value) : -1,
-    numbers: part ? part.base_period + 1 : Math.max(...answers, 1) + 1,
+    numbers: run.numbers,
   };
 }
 

@@ -13,6 +13,9 @@ function exampleWords(run, example) {
   return prompt[example] || `${a[example]}, ${b[example]}: ${answer[example]}`;
 }
 
+// A prediction over the vocabulary may be no number.
+const told = (number) => (number < 0 ? "no number" : number);
+
 // Where a part has the chosen example; -1 where it does not.
 const placeIn = (part, chosen) => (part && chosen.example >= 0 ? part.at[chosen.example] : -1);
 const elsewhere = (what, key) => notice(
@@ -20,21 +23,20 @@ const elsewhere = (what, key) => notice(
 );
 
 function spectrumView(chosen, width) {
-  const { run, module, layer } = chosen, numbers = run.logits ? run.logits.base_period : null, found = [];
-  const show = (title, spectrum, name, base) => {
+  const { run, module, layer, numbers } = chosen, base = numbers - 1, found = [];
+  const show = (title, spectrum, name) => {
     const [said, chart] = spectrumChart(width, title, spectrum, base);
     const magnitude = row(spectrum.magnitude), limit = row(spectrum.limit), isOut = new Set(integers(spectrum.outlier));
     found.push(html("h3", {}, title), chart, words(said), tableOf(name, title, ["Component", "Period", "Magnitude", "Shuffled numbers reach", "Stands out"],
       () => magnitude.map((value, place) => [place + 1, base / (place + 1), value, limit[place], isOut.has(place + 1) ? "yes" : "no"])));
   };
-  // A basis over N numbers has N / 2 components, so the base period follows where no logits say it.
-  if (run.rows) show("Number rows of the token embedding", run.rows, "rows", numbers || 2 * run.rows.magnitude.shape[0]);
+  if (run.rows) show("Number rows of the token embedding", run.rows, "rows");
   else found.push(...missing(chosen, "rows"));
   // One sentence is enough where it says both.
   if (!run.modules) return run.missing.rows === run.missing.logits ? found : found.concat(missing(chosen, "logits"));
   for (const each of module === "both" ? ["attention", "mlp"] : [module]) {
     const name = `Logits of ${MODULE_NAMES[each]}, layer ${layer}, mean over examples`;
-    show(name, run.modules[each][layer], "spectrum-" + each, numbers);
+    show(name, run.modules[each][layer], "spectrum-" + each);
   }
   found.push(legend([["limit", "what shuffled numbers reach, at the level of the null test"]]));
   return found;
@@ -123,7 +125,7 @@ function filtersView(chosen, width) {
   const list = entries.map((entry) => ({ name: entry.words.replace(/ at layer .*/, ""), number: entry.number, strong: entry.module === module }));
   const right = entries.filter((entry) => entry.number === answer).length;
   const said = `${right} of ${entries.length} answers are right (${answer}). ` +
-    entries.filter((entry) => entry.number !== answer).map((entry) => `${entry.words[0].toUpperCase() + entry.words.slice(1)}: ${entry.number}.`).join(" ");
+    entries.filter((entry) => entry.number !== answer).map((entry) => `${entry.words[0].toUpperCase() + entry.words.slice(1)}: ${told(entry.number)}.`).join(" ");
   const about = { layer: `At layer ${layer}.`, period: `Removed from ${MODULE_NAMES[module]}.`, tau: `Removed from ${MODULE_NAMES[module]}.` }[kind];
   if (!entries.length) return notice("No filter of this kind was run for this module and layer; choose another module or layer.");
   return [
@@ -132,7 +134,7 @@ function filtersView(chosen, width) {
     legend([["dot right", "right answer"], ["dot wrong", "other answer"], ["at", "where the right answer lies"]]),
     words(said),
     tableOf("filters", title, ["Filter", "Answer", "Off by", "Random subspaces of equal rank that leave the unfiltered answer"],
-      () => entries.map((entry) => [entry.words, entry.number, entry.number - answer, entry.draws ? `${entry.same} of ${entry.draws}` : "not drawn"])),
+      () => entries.map((entry) => [entry.words, told(entry.number), entry.number < 0 ? "" : entry.number - answer, entry.draws ? `${entry.same} of ${entry.draws}` : "not drawn"])),
   ];
 }
 

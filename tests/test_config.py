@@ -224,6 +224,14 @@ def test_a_key_that_stands_twice_is_named(tmp_path):
             r"models\.mini\.architecture\.positions` is 8, but a line of pre-training has 16 tokens",
         ),
         (
+            lambda c: c["tasks"]["addition-50"].update(fractions=[float("nan"), float("nan")]),
+            r"tasks\.addition-50\.fractions",
+        ),
+        (
+            lambda c: c["tasks"]["addition-50"].update(operands=[-0.0, 1e308]),
+            r"tasks\.addition-50\.operands",
+        ),
+        (
             lambda c: c["runs"]["mini.finetuned"].update(batch_size=10**6),
             r"runs\.mini\.finetuned\.batch_size` is 1000000, but task 'addition-50' has 1060 training lines",
         ),

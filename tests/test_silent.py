@@ -806,6 +806,16 @@ def test_a_python_in_a_folder_with_a_space_is_named(tmp_path):
     )
 
 
+@pytest.mark.system
+@pytest.mark.workflow
+def test_a_study_in_a_folder_with_a_space_and_a_quote(tmp_path):
+    study = tmp_path / "a folder's"
+    study.mkdir()
+    copy_of_the_tree(study, "micro")
+    snakemake(study, "--cores", "1", "results/datasets/addition-8.parquet")
+    assert len(pd.read_parquet(study / "results/datasets/addition-8.parquet"))
+
+
 def test_a_folder_that_is_not_there_has_no_problems_to_count(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["verify", str(tmp_path / "gone")])
     assert verify.main() == 1
@@ -840,8 +850,12 @@ class TestWhy:
     def test_values_of_the_command_line(self, tmp_path_factory):
         study = finished(tmp_path_factory.getbasetemp())
         assert self.why(study) == "Nothing would rerun.\n"
-        said = self.why(study, "--config", "capture={dtype: float16}")
-        assert "the configuration value `dtype` changed from float32 to float16" in said
+        # Values come beside those of the file, also in the mappings of the file, and are the schema's numbers.
+        nested = ("models={mini: {precision: bfloat16}}", "runs={mini.finetuned: {epochs: 3}}")
+        said = self.why(study, "--config", "capture={dtype: float16}", *nested)
+        assert "the configuration value `epochs` changed from 2 to 3" in said
+        for value in ("float16", "bfloat16"):
+            assert f"the configuration value `dtype` changed from float32 to {value}" in said
 
     def test_results_without_a_record(self, tmp_path_factory, tmp_path):
         study = finished(tmp_path_factory.getbasetemp())

@@ -138,7 +138,7 @@ CAPTURED = "results/runs/mini.finetuned.seed0/activations/test/0.json"
 ACCURACY = "results/tables/accuracy.csv"
 GONE = f"rm {ACCURACY}"
 TINY_BENCH = (
-    "--device cpu --mixed-precision none --layers 1 --width 16 --vocabulary 300 --steps 2 --repeats 1"
+    "--device cpu --mixed-precision none --layers 1 --width 64 --vocabulary 300 --steps 2 --repeats 1"
 )
 TABLES = {
     "units": {"kind": "units", "run": "mini.finetuned"},
@@ -217,18 +217,18 @@ RUNS = {
     "make test": Run(command="make -o lint test PYTEST=tests/test_intervals.py", said=" passed"),
     "make test-system": Run(
         command="make test-system PYTEST='tests/test_interrupts.py --collect-only'",
-        said="test_interrupts.py: ",
+        said="test_interrupts.py::",
     ),
     ".venv/bin/python -m pytest tests/test_fourier.py": Run(said=" passed"),
     '.venv/bin/python -m pytest -m "not workflow and not system"': Run(
         command='.venv/bin/python -m pytest -m "not workflow and not system" --collect-only',
-        said="test_fourier.py: ",
+        said="test_fourier.py::",
     ),
     f"{BENCH}--layers 12 --width 768 --steps 500 --parts answer stacked projected": Run(
         command=f"{BENCH.replace('--compile ', '')}--parts answer stacked projected {TINY_BENCH}",
         said="projected",
     ),
-    f"{BENCH}--layers 48 --width 1600 --steps 500 --parts projected": Run(
+    f"{BENCH}--layers 48 --width 6400 --steps 500 --parts projected": Run(
         command=f"{BENCH.replace('--compile ', '')}--parts projected {TINY_BENCH}",
         said="projected",
     ),
@@ -412,7 +412,7 @@ def folder(given, tmp_path, tmp_path_factory, request) -> Path:
     return copy
 
 
-def called(command: str, folder: Path, **variables: str) -> str:
+def called(command: str, folder: Path) -> str:
     """What a command says in a shell whose path begins with the environment; it must end well."""
     outer = {"PYTHON", "CONFIG", "TARGETS", "VENV", "PROFILE", "CORES", "PYTHONPATH", "SNAKEMAKE_PROFILE"}
     kept = {
@@ -424,7 +424,7 @@ def called(command: str, folder: Path, **variables: str) -> str:
     ran = subprocess.run(
         ["sh", "-c", command],
         cwd=folder,
-        env={**kept, "PATH": path, "OMP_NUM_THREADS": "1", **variables},
+        env={**kept, "PATH": path, "OMP_NUM_THREADS": "1", "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache")},
         capture_output=True,
         text=True,
     )

@@ -850,7 +850,7 @@ class TestWhy:
     def test_values_of_the_command_line(self, tmp_path_factory):
         study = finished(tmp_path_factory.getbasetemp())
         assert self.why(study) == "Nothing would rerun.\n"
-        # Values come beside those of the file, also in the mappings of the file, and are the schema's numbers.
+        # Values come beside those of the file, also in its mappings, and are the schema's numbers.
         nested = ("models={mini: {precision: bfloat16}}", "runs={mini.finetuned: {epochs: 3}}")
         said = self.why(study, "--config", "capture={dtype: float16}", *nested)
         assert "the configuration value `epochs` changed from 2 to 3" in said

@@ -79,6 +79,11 @@ def test_every_key_of_the_schema_has_a_description():
         (["analysis"], {"basis": "fft"}, r"`analysis.basis` must be one of paper, orthonormal"),
         (["ablations", "runs"], ["nobody"], r"names the run 'nobody'"),
         (["ablations", "digit_ranges"], {"four digits": [1000, 9999]}, r"four digits.*holds no pair"),
+        (
+            ["ablations", "digit_ranges"],
+            {},
+            r"kind `digit-ranges`, but `ablations.digit_ranges` names no range",
+        ),
         (["ablations", "bands"], ["middle"], r"`ablations.bands\[0\]`.*middle"),
         (["ablations", "seed"], 7, r"`ablations.seed` is 7, but run"),
         (["figures", "figure-1"], {}, r"`figures.figure-1.run` is missing"),
@@ -222,6 +227,14 @@ def test_a_key_that_stands_twice_is_named(tmp_path):
         (
             lambda c: c["models"]["mini"]["architecture"].update(positions=8),
             r"models\.mini\.architecture\.positions` is 8, but a line of pre-training has 16 tokens",
+        ),
+        (
+            lambda c: c["tasks"]["addition-50"].update(fractions=[float("nan"), float("nan")]),
+            r"tasks\.addition-50\.fractions",
+        ),
+        (
+            lambda c: c["tasks"]["addition-50"].update(operands=[-0.0, 1e308]),
+            r"tasks\.addition-50\.operands",
         ),
         (
             lambda c: c["runs"]["mini.finetuned"].update(batch_size=10**6),

@@ -30,7 +30,7 @@ MADE = ("results/", "logs/", ".snakemake", ".venv", "api-cache/")
 PLACEHOLDERS = ("path/to/", "...")
 """What stands in the pages for a path of the user's."""
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.M | re.S)
+FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", flags=re.M | re.S)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 

@@ -37,7 +37,7 @@ from fourier_addition.tables.writing import latex, markdown
 from safetensors.torch import load_file, save_file
 from study import ROOT, copy_of_the_tree, finished, planned, snakemake
 from tiny import MASKED, number_ids, tiny_config, tiny_model
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
 # Weights that are not read as they are
@@ -224,11 +224,11 @@ def characters():
     return tokenizer
 
 
-def added_numbers():
-    """A tokenizer of single characters, to which the numbers 10 to 40 were added later."""
-    tokenizer = characters()
-    tokenizer.add_tokens([str(number) for number in range(10, 41)])
-    return tokenizer
+def added_later(raw, *numbers, special=()):
+    """A tokenizer to which numbers were added after its training, some of them as special tokens."""
+    raw.add_tokens([AddedToken(str(n), normalized=False) for n in numbers if n not in special])
+    raw.add_special_tokens([str(n) for n in special])
+    return raw
 
 
 KINDS = {
@@ -239,7 +239,10 @@ KINDS = {
     "digits after a space piece": (metaspace_digits, 10),
     "digits, first piece only": (lambda: metaspace_digits("first"), 10),
     "characters": (characters, 10),
-    "numbers added later": (added_numbers, 41),
+    "byte-level, more numbers added": (lambda: added_later(byte_level(), *range(100, 111)), 111),
+    "digits apart, some numbers added": (lambda: added_later(byte_level(split_digits=True), 10, 12), 11),
+    "characters, all numbers added": (lambda: added_later(characters(), *range(31)), 31),
+    "characters, digits made special": (lambda: added_later(characters(), 10, special=range(10)), 11),
 }
 CLASSES = (
     "PreTrainedTokenizerFast",
@@ -251,59 +254,90 @@ CLASSES = (
 """Names under which a directory may announce its tokenizer; the file is what counts."""
 
 
+def without_tokenizer_json(folder, raw):
+    """The tokenizer in the files that came before tokenizer.json, and the class that reads them."""
+    raw.model.save(str(folder))
+    added = {
+        token.content: id_
+        for id_, token in raw.get_added_tokens_decoder().items()
+        if token.content.isdecimal()
+    }
+    if added:
+        (folder / "added_tokens.json").write_text(json.dumps(added))
+    return "GPT2Tokenizer" if (folder / "merges.txt").exists() else "BertTokenizer"
+
+
 def directory_of(folder, kind, family, class_name, layout):
     """A model's directory as people have them, its model, and the file's own tokenizer."""
-    raw, _ = KINDS[kind][0](), KINDS[kind][1]
-    unknown = raw.id_to_token(0)
-    special = {"unk_token": unknown, "eos_token": "</s>"}
+    raw = KINDS[kind][0]()
+    special = {"unk_token": raw.id_to_token(0), "eos_token": "</s>"}
     if family in MASKED:
         raw.add_special_tokens(["[MASK]"])
         special["mask_token"] = "[MASK]"
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": class_name, **special}))
-    tokens = raw.get_vocab_size()
-    if layout == "older files":
-        # The files that came before tokenizer.json; what they mean is what plain transformers makes of them.
-        raw.model.save(str(folder))
-        plain = AutoTokenizer.from_pretrained(folder)
-        raw, tokens = plain.backend_tokenizer, len(plain)
+    if "older" in layout:
+        class_name = without_tokenizer_json(folder, raw)
     else:
         raw.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": class_name, **special}))
+    # The class of older files adds tokens of its own.
+    rows = max(raw.get_vocab_size(), len(AutoTokenizer.from_pretrained(folder)) if "older" in layout else 0)
     torch.manual_seed(0)
     auto = AutoModelForMaskedLM if family in MASKED else AutoModelForCausalLM
-    model = auto.from_config(tiny_config(family, tokens, 2, 48), dtype=torch.float32).eval()
-    model.save_pretrained(folder, max_shard_size="20KB" if layout == "shards" else "1GB")
-    if layout == "older files":
-        # With the model's configuration beside them, transformers may take another class, or none.
-        try:
-            raw = AutoTokenizer.from_pretrained(folder).backend_tokenizer
-        except ValueError:
-            raw = None
-    assert (folder / "model.safetensors.index.json").exists() == (layout == "shards")
+    model = auto.from_config(tiny_config(family, rows, 2, 48), dtype=torch.float32).eval()
+    model.save_pretrained(folder, max_shard_size="20KB" if "shards" in layout else "1GB")
+    assert (folder / "model.safetensors.index.json").exists() == ("shards" in layout)
     return model, raw
 
 
+OLDER = ("byte-level", "word pieces", "byte-level, more numbers added")
+"""Kinds that were also written as vocab.json with merges.txt, or as vocab.txt; numbers in added_tokens.json.
+
+`tokenizer.model` needs the package sentencepiece, which is not installed: tests/test_model_files.py.
+"""
 SWEEP = [
     (family, kind, CLASSES[(row + column) % len(CLASSES)], ("one file", "shards")[(row + column) % 2])
     for row, family in enumerate(FAMILIES)
     for column, kind in enumerate(KINDS)
-]
-OLDER = {"byte-level": "GPT2Tokenizer", "word pieces": "BertTokenizer"}
-"""Kinds of tokenizers that a folder may hold without tokenizer.json -> the class that reads them."""
-SWEEP += [
-    (family, kind, OLDER[kind], "older files")
+] + [
+    (family, kind, "the class of the files", ("older files", "older files, shards")[(row + column) % 2])
     for row, family in enumerate(FAMILIES)
-    for kind in [list(OLDER)[row % len(OLDER)]]
+    for column, kind in enumerate(OLDER)
 ]
 
 
-@pytest.mark.parametrize(("family", "kind", "class_name", "layout"), SWEEP, ids=lambda value: str(value))
+def quick(one):
+    """Whether a combination is of the quick tier: later tokens and older files are for three families."""
+    family, kind, _, layout = one
+    return family in ("gpt2", "qwen2", "bert") or not (
+        "older" in layout or "added" in kind or "special" in kind
+    )
+
+
+def written_by(model, encoded):
+    """The tokens that plain `generate` writes after a prompt, before its end."""
+    ids = torch.tensor([encoded.ids])
+    mask = torch.ones_like(ids)
+    new = model.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=4, pad_token_id=0)
+    new = new[0, ids.shape[1] :].tolist()
+    return new[: new.index(1)] if 1 in new else new
+
+
+def filled_by(model, encoded):
+    """The likeliest token of a masked model at the mask."""
+    with torch.no_grad():
+        return [int(model(input_ids=torch.tensor([encoded.ids])).logits[0, encoded.position].argmax())]
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "class_name", "layout"),
+    [pytest.param(*one, id="-".join(one), marks=() if quick(one) else pytest.mark.system) for one in SWEEP],
+)
 def test_numbers_logits_and_answers_are_those_of_plain_libraries(family, kind, class_name, layout, tmp_path):
     model, raw = directory_of(tmp_path, kind, family, class_name, layout)
-    if raw is None:
-        with pytest.raises(UserError, match="cannot be loaded: transformers says"):
-            load_model(tmp_path)
-        return
     view = load_model(tmp_path)
+    auto = AutoModelForMaskedLM if family in MASKED else AutoModelForCausalLM
+    plain = auto.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    reader = view.tokenizer if "older" in layout else raw
     # Number space: the tokens that `tokenizers` itself gives to a number in the middle of a line.
     lead = raw.encode(LEAD, add_special_tokens=False).ids
     for form, between in (("bare", ""), ("space", " ")):
@@ -313,7 +347,7 @@ def test_numbers_logits_and_answers_are_those_of_plain_libraries(family, kind, c
         if count:
             space = tokenizer_number_space(view.tokenizer, form)
             assert space.ids.tolist() == [tail[0] for tail in tails[:count]]
-            assert form == "space" or layout == "older files" or space.size == KINDS[kind][1]
+            assert form == "space" or space.size == KINDS[kind][1]
         else:
             with pytest.raises(UserError, match="Number 0 is not one token"):
                 tokenizer_number_space(view.tokenizer, form)
@@ -324,25 +358,22 @@ def test_numbers_logits_and_answers_are_those_of_plain_libraries(family, kind, c
         batch = torch.tensor([found.ids])
         with torch.no_grad():
             expected = model(input_ids=batch).logits[0, found.position, ids]
+            assert torch.equal(expected, plain(input_ids=batch).logits[0, found.position, ids])
             logits = view.number_logits(view.final_hidden(batch, found.position), ids)[0]
         torch.testing.assert_close(logits, expected, rtol=0, atol=2e-5)
-    # Answers, token by token.
-    if view.causal:
-        texts = greedy_texts(view, prompts, tokens=4, batch_size=1)
-        for prompt, text in zip(prompts, texts, strict=True):
-            written = view.encode([prompt])[0].ids
-            with torch.no_grad():
-                for _ in range(4):
-                    written = [*written, int(model(input_ids=torch.tensor([written])).logits[0, -1].argmax())]
-            new = written[len(view.encode([prompt])[0].ids) :]
-            new = new[: new.index(1)] if 1 in new else new
-            assert text == answer_text(view.tokenizer, new)
+    # Answers: what plain `generate` writes, or what the model itself has in place of its mask.
+    texts = greedy_texts(view, prompts, tokens=4, batch_size=1)
+    for found, text in zip(view.encode(prompts), texts, strict=True):
+        new = written_by(plain, found) if view.causal else filled_by(plain, found)
+        assert text == answer_text(view.tokenizer, new)
+        own = reader.decode(new, skip_special_tokens=False)
+        assert "".join(text.split()) == "".join(own.split())
 
 
 def test_the_sweep_is_wide():
-    assert len(SWEEP) == len(FAMILIES) * (len(KINDS) + 1) == 117
-    assert {layout for *_, layout in SWEEP} == {"one file", "shards", "older files"}
-    assert {name for _, _, name, _ in SWEEP} == {*CLASSES, *OLDER.values()}
+    assert len(set(SWEEP)) == len(SWEEP) == len(FAMILIES) * (len(KINDS) + len(OLDER)) == 182
+    assert {layout for *_, layout in SWEEP} == {"one file", "shards", "older files", "older files, shards"}
+    assert {name for _, _, name, layout in SWEEP if "older" not in layout} == set(CLASSES)
 
 
 def test_bare_and_space_are_two_things_where_every_text_gets_a_space():
@@ -778,6 +809,16 @@ def test_a_python_in_a_folder_with_a_space_is_named(tmp_path):
     )
 
 
+@pytest.mark.system
+@pytest.mark.workflow
+def test_a_study_in_a_folder_with_a_space_and_a_quote(tmp_path):
+    study = tmp_path / "a folder's"
+    study.mkdir()
+    copy_of_the_tree(study, "micro")
+    snakemake(study, "--cores", "1", "results/datasets/addition-8.parquet")
+    assert len(pd.read_parquet(study / "results/datasets/addition-8.parquet"))
+
+
 def test_a_folder_that_is_not_there_has_no_problems_to_count(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["verify", str(tmp_path / "gone")])
     assert verify.main() == 1
@@ -812,8 +853,12 @@ class TestWhy:
     def test_values_of_the_command_line(self, tmp_path_factory):
         study = finished(tmp_path_factory.getbasetemp())
         assert self.why(study) == "Nothing would rerun.\n"
-        said = self.why(study, "--config", "capture={dtype: float16}")
-        assert "the configuration value `dtype` changed from float32 to float16" in said
+        # Values come beside those of the file, also in its mappings, and are the schema's numbers.
+        nested = ("models={mini: {precision: bfloat16}}", "runs={mini.finetuned: {epochs: 3}}")
+        said = self.why(study, "--config", "capture={dtype: float16}", *nested)
+        assert "the configuration value `epochs` changed from 2 to 3" in said
+        for value in ("float16", "bfloat16"):
+            assert f"the configuration value `dtype` changed from float32 to {value}" in said
 
     def test_results_without_a_record(self, tmp_path_factory, tmp_path):
         study = finished(tmp_path_factory.getbasetemp())

@@ -30,6 +30,7 @@ def load_tokenizer(directory: str | Path) -> Any:
 
     Hugging Face rebuilds some tokenizers from the name of their class, with the class's own splitting rules
     in place of the file's; numbers are then written as other tokens. The class gives the special tokens only.
+    Without a tokenizer.json, the class that the directory names reads the older files.
     Raises UserError that names the file at fault and what to do.
     """
     require_usable_texts(directory)
@@ -49,6 +50,9 @@ def load_tokenizer(directory: str | Path) -> Any:
         if own is not None and (settings.get("tokenizer_class") in GENERIC_TOKENIZERS or foreign):
             found = PreTrainedTokenizerFast.from_pretrained(directory, **LOCAL)
             own = None
+        elif own is None and (named := _named_class(settings)) is not None:
+            # AutoTokenizer takes the class of the model's type for some types, and other numbers with it.
+            found = named.from_pretrained(directory, **LOCAL)
         else:
             found = AutoTokenizer.from_pretrained(directory, **LOCAL)
 
@@ -63,6 +67,12 @@ def load_tokenizer(directory: str | Path) -> Any:
     with in_own_words(f"The tokenizer in {directory} cannot tokenize"):
         found([f"{LEAD} 0"])
     return found
+
+
+def _named_class(settings: dict[str, Any]) -> Any:
+    """The class that a directory names, unless the name stands for a tokenizer.json; else None."""
+    name = settings.get("tokenizer_class")
+    return None if name is None or name in GENERIC_TOKENIZERS else tokenizer_class_from_name(name)
 
 
 def _is_unknown(settings: dict[str, Any]) -> bool:

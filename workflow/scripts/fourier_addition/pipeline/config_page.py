@@ -32,7 +32,7 @@ stops the workflow before any job, with one sentence that names it.
 | `paper.yaml` | every model, run, figure and table of the paper |
 | `schema.yaml` | every key, its default and its meaning |
 
-Use another file with `make CONFIG=path/to/file.yaml`, or with
+Use another file with `make CONFIG=path/to/file.yaml` or
 `snakemake --cores all --configfile path/to/file.yaml`.
 Threads, memory, partitions and time limits are not configuration: they are in `profiles/`.
 """

@@ -749,4 +749,9 @@ def _shown(config: Config, kind: Kind, name: str, entry: Mapping[str, Any]) -> S
             f"Config key `figures.{name}.embeddings` names {len(found['embeddings'])} number embeddings, but "
             f"a figure of kind `{kind.name}` shows one."
         )
+    if "run_ranges" in kind.facts and not config["ablations"]["digit_ranges"]:
+        raise UserError(
+            f"Config key `figures.{name}` is of kind `{kind.name}`, but `ablations.digit_ranges` names no "
+            "range."
+        )
     return Shown(config, entry["seed"], runs=found["run"] + found["runs"], embeddings=found["embeddings"])

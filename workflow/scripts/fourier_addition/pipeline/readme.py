@@ -29,7 +29,9 @@ def numbers_block(gallery: str | Path) -> str:
     """
     files = sorted(Path(gallery).glob("claims*.csv"))
     if not files:
-        raise UserError(f"There is no table of claims in {gallery}: `make gallery` puts them there.")
+        raise UserError(
+            f"There is no table of claims in {gallery}: `make` makes one for the default configuration."
+        )
     claims = pd.concat([pd.read_csv(file, dtype={"claim": str}) for file in files], ignore_index=True)
     return "\n".join([START, "", *_told(claims), "", *_verdicts(claims), "", END])
 

@@ -228,7 +228,7 @@ RUNS = {
         command=f"{BENCH.replace('--compile ', '')}--parts answer stacked projected {TINY_BENCH}",
         said="projected",
     ),
-    f"{BENCH}--layers 48 --width 6400 --steps 500 --parts projected": Run(
+    f"{BENCH}--layers 48 --width 1600 --steps 500 --parts projected": Run(
         command=f"{BENCH.replace('--compile ', '')}--parts projected {TINY_BENCH}",
         said="projected",
     ),

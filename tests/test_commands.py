@@ -138,7 +138,7 @@ CAPTURED = "results/runs/mini.finetuned.seed0/activations/test/0.json"
 ACCURACY = "results/tables/accuracy.csv"
 GONE = f"rm {ACCURACY}"
 TINY_BENCH = (
-    "--device cpu --mixed-precision none --layers 1 --width 64 --vocabulary 300 --steps 2 --repeats 1"
+    "--device cpu --mixed-precision none --layers 1 --width 64 --vocabulary 1000 --steps 2 --repeats 1"
 )
 TABLES = {
     "units": {"kind": "units", "run": "mini.finetuned"},

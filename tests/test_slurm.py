@@ -220,7 +220,7 @@ def test_a_job_over_its_memory_is_submitted_again_with_twice_as_much(cluster, tm
     # The first attempt stays until Slurm has looked and killed it, however long that takes.
     hungry = (
         "    import time\n\n    held = bytearray(b'x') * 700_000_000\n"
-        "    time.sleep(3600 if snakemake.resources.mem_mb < 700 else 0)\n"
+        "    time.sleep(3600 if snakemake.resources.mem_mb < 1000 else 0)\n"
     )
     script = folder / "workflow/scripts/dataset.py"
     replace(script, "with job(snakemake) as log:\n", "with job(snakemake) as log:\n" + hungry)

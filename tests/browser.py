@@ -126,6 +126,33 @@ def seen(driver: Any) -> Looked:
     return found
 
 
+class Window:
+    """The page that a driver shows, by selectors: its texts, its scripts, keys on its elements."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def run(self, script: str, *values: Any) -> Any:
+        """What a script returns, given the values as `arguments`."""
+        return self.driver.execute_script(script, *values)
+
+    def press(self, css: str, *keys: str) -> None:
+        """Keys, by names as `right` and `home` or as text, on the element that a selector finds."""
+        from selenium.webdriver.common.by import By
+        from selenium.webdriver.common.keys import Keys
+
+        element = self.driver.find_element(By.CSS_SELECTOR, css)
+        element.send_keys(*(getattr(Keys, key.upper(), key) for key in keys))
+
+    def text(self, css: str) -> str:
+        """The text of an element as a reader sees it."""
+        return str(self.run("return document.querySelector(arguments[0]).innerText", css))
+
+    def complaints(self) -> list[str]:
+        """Messages of the console since the last look: errors, warnings, refused requests."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+
 SHOWN = """
 const shown = element => element.checkVisibility({checkOpacity: true, checkVisibilityCSS: true})
     && element.getClientRects().length > 0;

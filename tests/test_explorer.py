@@ -1,12 +1,12 @@
-"""The explorer: planted results as they are packed, the page, the files it reads, the page in a webdriver."""
+"""The explorer: planted results as they are packed, the page, the files it reads, the page in a browser."""
 
 import json
 import re
 
+import browser
 import numpy as np
 import pandas as pd
 import pytest
-import webdriver
 import xarray as xr
 import yaml
 from fourier_addition.errors import UserError
@@ -446,14 +446,17 @@ def test_the_page_of_a_study(tmp_path_factory):
 
 
 @pytest.mark.system
-@pytest.mark.skipif(webdriver.programs() is None, reason="Chromium and chromedriver are not installed")
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.skipif(bool(browser.missing()), reason=f"NOT SEEN IN A BROWSER: {browser.missing()}")
+@pytest.mark.parametrize("width", browser.WIDTHS)
 def test_the_page_in_a_browser(runs, tmp_path, width):
     file = tmp_path / "explorer.html"
     file.write_text(page(runs, MADE), encoding="utf-8")
-    with webdriver.browsing() as window:
-        window.resize(width, 900)
-        window.open(file.as_uri())
+    with browser.browser() as driver:
+        window = browser.Window(driver)
+        looked = browser.opened(driver, file, width=width, height=900)
+        assert looked.elsewhere(file) == [] and looked.errors == []
+        # Again, so that the last line sees every message of the console from the start.
+        driver.get(file.as_uri())
         assert "planted" in window.text("#said")
         assert window.run("return document.querySelectorAll('.notice').length") == 0
         described = "[...document.querySelectorAll('#views svg[role=img] desc')].map(d => d.textContent)"

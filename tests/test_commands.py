@@ -300,24 +300,6 @@ EXCUSED = {
 
 # Where they are run
 
-CLIENT = """#!{python} -ISE
-# In place of a program of the environment: hands the call to the process that has imported everything.
-import json, os, socket, sys
-arguments = sys.argv[1:]
-run = {run!r}
-if run == "module":
-    if arguments[:1] != ["-m"] or not arguments[1].startswith("fourier_addition."):
-        os.execv({python!r}, [{python!r}, *arguments])
-    arguments = arguments[1:]
-call = {{"run": run, "arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}}
-with socket.socket(socket.AF_UNIX) as server:
-    server.connect({address!r})
-    socket.send_fds(server, [b"!"], [1, 2])
-    server.sendall(json.dumps(call).encode() + b"\\n")
-    status = server.makefile().read()
-sys.exit(int(status) if status else 1)
-"""
-"""`snakemake`, and `python -m fourier_addition...`, as forks of `warm`."""
 STAMPS = (".set-up", ".set-up-cluster", ".set-up-test", ".set-up-site")
 
 
@@ -329,9 +311,8 @@ def environment_in(folder: Path) -> None:
         if not program.name.startswith(("pip", "python", "snakemake", "activate")):
             (programs / program.name).symlink_to(program)
     for name, run in (("python", "module"), ("snakemake", "snakemake")):
-        text = CLIENT.format(python=sys.executable, run=run, address=warm.server())
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
+        # As forks of `warm`, but for modules of other people.
+        warm.write_client(programs / name, run, warm.server())
     activate = (Path(sys.executable).parent / "activate").read_text()
     own = re.sub(r"VIRTUAL_ENV=.*/.*", f"VIRTUAL_ENV='{folder / '.venv'}'", activate)
     (programs / "activate").write_text(own)

@@ -31,12 +31,14 @@ IMPORTED = (
     *("matplotlib.pyplot", "seaborn"),
 )
 """Modules of other people that Snakemake and the jobs import."""
-JOB = """#!{python} -ISE
-# In place of Python for a job's script: hands it to the process that has imported everything.
+CLIENT = """#!{python} -ISE
+# In place of a program: hands the call to the process that has imported everything.
 import json, os, socket, sys
-if len(sys.argv) != 2 or not os.path.isfile(sys.argv[1]):
-    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
-call = {{"run": "script", "arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+arguments = sys.argv[1:]
+if {otherwise}:
+    os.execv({python!r}, [{python!r}, *arguments])
+call = {{"run": {run!r}, "arguments": arguments[{skipped}:]}}
+call |= {{"folder": os.getcwd(), "environment": dict(os.environ)}}
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     socket.send_fds(server, [b"!"], [1, 2])
@@ -44,6 +46,19 @@ with socket.socket(socket.AF_UNIX) as server:
     status = server.makefile().read()
 sys.exit(int(status) if status else 1)
 """
+OTHERWISE = {
+    "script": "len(arguments) != 1 or not os.path.isfile(arguments[0])",
+    "module": "arguments[:1] != ['-m'] or not arguments[1].startswith('fourier_addition.')",
+    "snakemake": "False",
+}
+"""When a program in place of another is Python itself after all, by what it runs."""
+
+
+def write_client(path: Path, run: str, address: str) -> None:
+    """Write the program that hands a `script`, a `module` or a call of `snakemake` to the process."""
+    given = {"run": run, "otherwise": OTHERWISE[run], "skipped": int(run == "module"), "address": address}
+    path.write_text(CLIENT.format(python=sys.executable, **given))
+    path.chmod(0o755)
 
 
 def _read(connection: socket.socket) -> dict:
@@ -123,8 +138,7 @@ def server() -> str:
     """Address of the serving process of this test process, which starts at the first call."""
     folder = Path(tempfile.mkdtemp(prefix="warm-", dir="/tmp"))
     address, job = folder / "socket", folder / "python"
-    job.write_text(JOB.format(python=sys.executable, address=str(address)))
-    job.chmod(0o755)
+    write_client(job, "script", str(address))
     process = subprocess.Popen(
         [sys.executable, __file__, str(address), str(job)],
         stdin=subprocess.PIPE,

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import warm
+from fourier_addition.pipeline.source_facts import KEPT
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -28,6 +29,10 @@ def copy_of_the_tree(folder: Path, config: str = "tiny") -> Path:
         else:
             shutil.copy2(source, folder / name)
     shutil.copy2(ROOT / f"tests/configs/{config}.yaml", folder / "config/config.yaml")
+    # What `make lint` learned of the modules by their content; without the file a study learns it itself.
+    if (ROOT / KEPT).is_file():
+        (folder / KEPT).parent.mkdir()
+        shutil.copy2(ROOT / KEPT, folder / KEPT)
     return folder
 
 

@@ -18,7 +18,8 @@ from fourier_addition.files.checks import verify_manifest
 from fourier_addition.files.manifests import read_manifest, write_manifest
 from fourier_addition.files.parquet import write_parquet
 from fourier_addition.files.whole import replacing, write_json
-from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, dumped, local_imports, reachable
+from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, local_imports, reachable
+from fourier_addition.pipeline.source_facts import FactsKeeper, dumped, facts_of
 from fourier_addition.pipeline.verify import verify
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,6 +104,36 @@ def test_imports_that_cannot_be_followed_are_refused(tmp_path, line):
 def test_a_method_that_is_called_eval_is_no_import(tmp_path):
     (tmp_path / "s.py").write_text("model.eval()\n")
     assert local_imports(tmp_path / "s.py", tmp_path) == ()
+
+
+def test_facts_are_those_of_the_file_as_it_is(tmp_path):
+    """Kept by content: whatever a path held before, and whatever lies in the file of facts."""
+    source, kept = tmp_path / "s.py", tmp_path / ".snakemake/facts.json"
+    texts = ["import a\n", "from b import c\n\nx = 1\n", "from . import d\n", '"""Words."""\nimport a\n']
+    for text in texts:
+        source.write_text(text)
+        first = FactsKeeper(kept)
+        assert first.facts(source) == facts_of(text, "s.py")
+        first.keep()
+        again = FactsKeeper(kept)
+        assert again.facts(source) == facts_of(text, "s.py")
+        assert not again.new
+    assert len(json.loads(kept.read_text())["facts"]) == 1
+    source.write_text(texts[0])
+    assert FactsKeeper(kept).facts(source) == facts_of(texts[0], "s.py")
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"way": "another", "facts": {}}', '{"way": "WAY", "facts": {"0": 1}}']
+)
+def test_facts_that_cannot_be_read_are_learned_anew(tmp_path, damage):
+    source, kept = tmp_path / "s.py", tmp_path / "facts.json"
+    source.write_text("import a\n")
+    keeper = FactsKeeper(kept)
+    expected = keeper.facts(source)
+    keeper.keep()
+    kept.write_text(damage.replace("WAY", json.loads(kept.read_text())["way"]))
+    assert FactsKeeper(kept).facts(source) == expected
 
 
 PASSES_ON = (

@@ -26,6 +26,7 @@ from pathlib import Path
 
 IMPORTED = (
     *("snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.script", "jsonschema", "yaml"),
+    "snakemake_storage_plugin_s3",
     *("pandas", "pyarrow.parquet", "scipy.stats", "scipy.optimize", "sklearn.cluster", "sklearn.manifold"),
     *("xarray", "zarr", "torch", "transformers", "safetensors.torch", "tokenizers"),
     *("matplotlib.pyplot", "seaborn"),

@@ -13,14 +13,12 @@ on others by being imported.
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from fourier_addition.errors import UserError
+from fourier_addition.pipeline.source_facts import source_facts
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 NO_RESULT = (
@@ -33,25 +31,10 @@ NO_RESULT = (
 them, so an edit of these files reruns nothing."""
 PUBLIC_NAMES = SCRIPTS / "fourier_addition/library/names.py"
 """Loads the public names when a user asks for one. No job does, so nothing is reached through this file."""
-DYNAMIC = (
-    "__import__",
-    "exec",
-    "eval",
-    "import_module",
-    "reload",
-    "run_module",
-    "run_path",
-    "spec_from_file_location",
-)
-"""Ways of running code that no import statement names."""
 
 
 @cache
-def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=str(path))
-
-
-def _module_files(name: str, root: Path) -> list[Path]:
+def _module_files(name: str, root: Path) -> tuple[Path, ...]:
     """Files that importing `name` executes below `root`: packages' __init__ and the module."""
     parts = name.split(".")
     files = []
@@ -61,32 +44,19 @@ def _module_files(name: str, root: Path) -> list[Path]:
             files.append(base / "__init__.py")
         elif base.with_suffix(".py").is_file():
             files.append(base.with_suffix(".py"))
-    return files
+    return tuple(files)
+
+
+def _passed_on(file: Path) -> dict[str, str] | None:
+    """Names that an `__init__` passes on -> the module each comes from; None when it does anything else."""
+    return source_facts(file).passed_on if file.name == "__init__.py" else None
 
 
 @cache
-def _passed_on(file: Path) -> dict[str, str] | None:
-    """Names that an `__init__` passes on -> the module each comes from; None when it does anything else."""
-    names: dict[str, str] = {}
-    if file.name != "__init__.py":
-        return None
-    for node in _parse(file).body:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            continue
-        if isinstance(node, ast.ImportFrom) and not node.level and all(a.name != "*" for a in node.names):
-            names |= {alias.asname or alias.name: f"{node.module} {alias.name}" for alias in node.names}
-        elif not (
-            isinstance(node, ast.Assign)
-            and all(isinstance(to, ast.Name) and to.id.startswith("__") for to in node.targets)
-        ):
-            return None
-    return names
-
-
-def _needed_files(module: str, name: str | None, root: Path) -> set[Path]:
+def _needed_files(module: str, name: str | None, root: Path) -> frozenset[Path]:
     """Files that decide what `name` of `module` is, or the whole module where `name` is None."""
     files = _module_files(module, root)
-    found = {file for file in files[:-1] if _passed_on(file) is None}
+    found = frozenset(file for file in files[:-1] if _passed_on(file) is None)
     if not files:
         return found
     last = files[-1]
@@ -109,34 +79,16 @@ def local_imports(path: Path, root: Path = SCRIPTS, *, needed: bool = False) -> 
     """
     if path == PUBLIC_NAMES:
         return ()
+    facts = source_facts(path)
+    if facts.hidden:
+        line, how = facts.hidden
+        raise UserError(f"{path}, line {line}: {how} imports hide code from the digest.")
     found: set[Path] = set()
-    for node in ast.walk(_parse(path)):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                found |= _needed_files(alias.name, None, root)
-                if not needed:
-                    found.update(_module_files(alias.name, root))
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise UserError(f"{path}, line {node.lineno}: relative imports hide code from the digest.")
-            for alias in node.names:
-                if node.module in ("importlib", "importlib.util", "runpy") and alias.name in DYNAMIC:
-                    raise _dynamic(path, node.lineno)
-                found |= _needed_files(node.module or "", alias.name, root)
-                if not needed:
-                    found.update(_module_files(f"{node.module}.{alias.name}", root))
-        elif isinstance(node, ast.Call):
-            # `model.eval()` is a method of torch's modules; only the built-in runs code.
-            called = getattr(node.func, "id", "")
-            if isinstance(node.func, ast.Attribute) and node.func.attr not in ("eval", "exec"):
-                called = node.func.attr
-            if called in DYNAMIC:
-                raise _dynamic(path, node.lineno)
+    for module, name in facts.imports:
+        found |= _needed_files(module, name, root)
+        if not needed:
+            found.update(_module_files(f"{module}.{name}" if name else module, root))
     return tuple(sorted(found - {path}))
-
-
-def _dynamic(path: Path, line: int) -> UserError:
-    return UserError(f"{path}, line {line}: dynamic imports hide code from the digest.")
 
 
 def reachable(path: Path, root: Path = SCRIPTS, *, needed: bool = False) -> list[Path]:
@@ -154,38 +106,6 @@ def reachable(path: Path, root: Path = SCRIPTS, *, needed: bool = False) -> list
     return sorted(seen)
 
 
-def _blank_words(tree: ast.Module) -> ast.Module:
-    """Blank what no result can depend on: docstrings, and what a job says as it refuses."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError":
-            node.args = []
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                if isinstance(first.value.value, str):
-                    first.value.value = ""
-            elif first is not None:
-                # Adding a first docstring must change as little as editing one.
-                node.body.insert(0, ast.Expr(ast.Constant("")))
-    return tree
-
-
-def dumped(tree: ast.AST) -> str:
-    """A syntax tree as text that every Python from 3.11 on writes alike, so that none makes results rerun.
-
-    From 3.12 on, functions and classes have a list of type parameters, and from 3.13 on empty lists are
-    left out unless they are asked for.
-    """
-    shown: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
-    return ast.dump(tree, include_attributes=False, **shown).replace(", type_params=[]", "")
-
-
-@cache
-def _tree_digest(path: Path) -> str:
-    tree = _blank_words(ast.parse(path.read_text()))
-    return hashlib.sha256(dumped(tree).encode()).hexdigest()
-
-
 @cache
 def module_digests(script: str, root: Path = SCRIPTS) -> dict[str, str]:
     """Digest of each local file that `workflow/scripts/{script}` reaches: path below `root` -> digest.
@@ -193,7 +113,7 @@ def module_digests(script: str, root: Path = SCRIPTS) -> dict[str, str]:
     Only files that its results can depend on, sorted.
     """
     files = reachable((root / script).resolve(), root, needed=True)
-    return {str(file.relative_to(root)): _tree_digest(file) for file in files}
+    return {str(file.relative_to(root)): source_facts(file).digest for file in files}
 
 
 @cache

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fourier_addition.files.whole import replacing
 from fourier_addition.pipeline.code_digest import SCRIPTS, code_digest, module_digests
+from fourier_addition.pipeline.source_facts import keeper
 
 RECORDS = Path(".snakemake/code")
 
@@ -24,6 +25,7 @@ def remember_code(script: str, root: Path = SCRIPTS, records: Path = RECORDS) ->
         if not path.is_file():
             with replacing(path) as temporary:
                 temporary.write_text(json.dumps(module_digests(script, root), indent=1))
+    keeper().keep()
 
 
 def recalled_code(digest: str, records: Path = RECORDS) -> dict[str, str] | None:

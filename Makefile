@@ -97,7 +97,8 @@ notebooks: setup $(TEST)
 gallery: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.gallery results \
 	    --configfile config/config.yaml --output docs/gallery
-	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.readme docs/gallery README.md
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.page_numbers docs/gallery README.md \
+	    docs/default.md docs/units.md
 
 docs: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.config_page

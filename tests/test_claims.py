@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from fourier_addition.ablation.table1 import CONCLUSIONS
 from fourier_addition.analysis.module_spectra import component_peaks
+from fourier_addition.claims.evidence import Evidence
 from fourier_addition.claims.measures import (
     accuracy_difference,
     accuracy_lost,
@@ -19,6 +20,7 @@ from fourier_addition.claims.measures import (
     standing_out,
 )
 from fourier_addition.claims.statements import STATEMENTS
+from fourier_addition.claims.table import claims_table
 from fourier_addition.claims.verdict import Criterion
 from fourier_addition.fourier import fourier_basis, spectrum, waves
 from fourier_addition.pipeline.config import schema
@@ -38,6 +40,13 @@ def test_the_papers_own_figures_are_confirmed(statement):
     value = statement.paper_value
     if value is not None:
         assert criterion.verdict(value, value, value) == "confirmed"
+
+
+def test_a_table_may_leave_out_what_it_names_no_run_for():
+    every = claims_table(Evidence({}, {}, {}, {**settings(), "untested": True}, {}))
+    assert every["claim"].tolist() == [statement.claim for statement in STATEMENTS]
+    assert set(every["verdict"]) == {"not tested"} and set(every["run"]) == {""}
+    assert claims_table(Evidence({}, {}, {}, {**settings(), "untested": False}, {})).empty
 
 
 def test_every_claim_has_statements():

@@ -1,11 +1,14 @@
 """The gallery of the documentation, and the numbers that the README takes from it."""
 
 import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.gallery import LARGEST_CSV, WIDTH, main
-from fourier_addition.pipeline.readme import numbers_block, rewritten
+from fourier_addition.pipeline.page_numbers import BLOCK, BLOCKS, rewritten
+from fourier_addition.pipeline.page_numbers import main as write_numbers
 from fourier_addition.pipeline.report.asked import asked_by
 from PIL import Image
 from study import ROOT
@@ -53,18 +56,75 @@ def test_a_gallery_of_nothing_is_refused_and_keeps_the_old_one(tmp_path, capsys)
     assert (old / "index.md").read_text() == "old"
 
 
-def test_the_numbers_of_the_readme_are_those_of_the_gallery():
-    page = (ROOT / "README.md").read_text()
-    assert rewritten(page, numbers_block(GALLERY)) == page
+def with_numbers() -> list[Path]:
+    """Every page of the documentation that has a block of numbers."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [page for page in pages if BLOCK.search(page.read_text())]
+
+
+def test_the_numbers_of_pages_are_those_of_the_gallery():
+    for page in with_numbers():
+        text = page.read_text()
+        assert rewritten(text, GALLERY) == text, f"{page.name}: make gallery"
+    used = {name for page in with_numbers() for name in BLOCK.findall(page.read_text())}
+    assert used == set(BLOCKS)
+    # The command names each of them.
+    command = (ROOT / "Makefile").read_text().split("page_numbers docs/gallery")[1].split("\n\n")[0]
+    assert set(re.findall(r"[\w/]+\.md", command)) == {str(page.relative_to(ROOT)) for page in with_numbers()}
+
+
+def test_the_readme_is_short():
     # Words, without the bars of tables.
-    assert len(re.findall(r"[^\s|]*\w[^\s|]*", page)) <= 700
+    assert len(re.findall(r"[^\s|]*\w[^\s|]*", (ROOT / "README.md").read_text())) <= 700
 
 
-def test_a_page_without_a_block_and_a_gallery_without_claims_are_refused(tmp_path):
-    with pytest.raises(UserError, match="no table of claims"):
-        numbers_block(tmp_path)
-    with pytest.raises(UserError, match="has no <!-- numbers -->"):
-        rewritten("nothing", "block")
+def test_numbers_of_pages_against_a_count_by_hand(tmp_path):
+    claims = [
+        ("15a", "Turning moves", "mini (miniature)", "72.0% of turns", "confirmed"),
+        ("13a", "Errors are multiples", "smollm2 (real weights)", "74 of 202 errors", "refuted"),
+        ("13a", "Errors are multiples", "mini (miniature)", "1 of 2 errors", "refuted"),
+        ("16c", "Controls", None, "no run", "not tested"),
+    ]
+    columns = ["claim", "statement", "model", "here", "verdict"]
+    pd.DataFrame(claims, columns=columns).to_csv(tmp_path / "claims.csv", index=False)
+    outcomes = [("accuracy", 0.5), ("residue", 0.25), ("magnitude", 0.75)]
+    for figure, count in (("head-ablation", 2), ("neuron-ablation", 64)):
+        rows = [(1, band, count, name, x) for band in ("random", "low", "high") for name, x in outcomes]
+        rows += [(1, "low", count + 1, name, 0.9) for name, _ in outcomes]
+        table = pd.DataFrame(rows, columns=["layer", "band", "count", "outcome", "share"])
+        table.assign(low=0.125, high=1.0).to_csv(tmp_path / f"{figure}.csv", index=False)
+
+    def told(name):
+        return rewritten(f"<!-- numbers: {name} -->\nold\n<!-- /numbers -->", tmp_path).splitlines()[2:-2]
+
+    assert told("mechanism") == ["- Turning moves (mini (miniature)): 72.0% of turns; confirmed."]
+    assert told("real-model") == [
+        "- Errors are multiples (smollm2 (real weights)): 74 of 202 errors; refuted."
+    ]
+    assert told("first-page")[-2:] == [
+        "| smollm2 (real weights) | - | 13a | - |",
+        "| mini (miniature) | 15a | 13a | - |",
+    ]
+    cells = "50.0% (12.5% to 100.0%) | 25.0% (12.5% to 100.0%) | 75.0% (12.5% to 100.0%) |"
+    assert told("taken-out")[2:] == [
+        f"| layer 1: top 2 heads of the low band | {cells}",
+        f"| layer 1: top 2 heads of the high band | {cells}",
+        f"| layer 1: 2 random heads | {cells}",
+        f"| layer 1: top 64 neurons of the low band | {cells}",
+        f"| layer 1: top 64 neurons of the high band | {cells}",
+        f"| layer 1: 64 random neurons | {cells}",
+    ]
+
+
+def test_a_page_without_a_block_and_a_gallery_without_claims_are_refused(tmp_path, capsys):
+    with pytest.raises(UserError, match=r"There is no .*claims\.csv: `make` and `make gallery`"):
+        rewritten("<!-- numbers: mechanism --><!-- /numbers -->", tmp_path)
+    with pytest.raises(UserError, match="The page has no <!-- numbers: NAME -->"):
+        rewritten("nothing", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- numbers: other --><!-- /numbers -->")
+    assert write_numbers([str(tmp_path), str(page)]) == 1
+    assert "There is no block other of numbers; there are first-page," in capsys.readouterr().err
 
 
 def test_every_figure_of_the_gallery_is_one_of_the_default():

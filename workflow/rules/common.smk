@@ -332,6 +332,7 @@ def claim_settings(wildcards):
         **{key: ablations[key] for key in ("unharmed", "harmed")},
         **{key: analysis[key] for key in ("lens_norm", "null_level", "seed")},
         "tau": numbers and tau_of(config, numbers),
+        "untested": config["tables"][wildcards.table]["untested"],
     }
 
 

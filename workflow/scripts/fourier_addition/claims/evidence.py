@@ -18,9 +18,9 @@ class Evidence:
 
     files: `{role}_{what}` -> paths, as `finetuned_lens`. runs: role -> names. labels: name of a
     run or model -> what figures call it. settings: the configuration's `claims`, and beside them
-    `unharmed` and `harmed` of its ablations, `lens_norm`, `null_level` and `seed` of its analysis, and
-    `tau` of the fine-tuned run. models: name of a run or model -> which model it is, and whether its weights
-    are real, as `gpt2-xl (real weights)`.
+    `unharmed` and `harmed` of its ablations, `lens_norm`, `null_level` and `seed` of its analysis,
+    `tau` of the fine-tuned run and `untested` of the table. models: name of a run or model -> which model it
+    is, and whether its weights are real, as `gpt2-xl (real weights)`.
     """
 
     def __init__(

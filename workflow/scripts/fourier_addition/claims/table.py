@@ -41,7 +41,8 @@ HEADINGS = (
 def claims_table(evidence: Evidence) -> pd.DataFrame:
     """One row for each statement and each run or model that it is tested on.
 
-    A statement that is not tested has one row that says so. Columns: `COLUMNS`. value, low and high are in
+    A statement that is not tested has one row that says so; the setting `untested` leaves out those for whose
+    roles the table names no run. Columns: `COLUMNS`. value, low and high are in
     the criterion's unit, and missing where the statement is not tested. model: the model that the verdict is
     about, and whether its weights are real ones or those of a miniature that is trained here.
     """
@@ -49,6 +50,8 @@ def claims_table(evidence: Evidence) -> pd.DataFrame:
     for statement in STATEMENTS:
         criterion = statement.criterion(evidence.settings)
         missing = [role for role in statement.roles if role not in evidence.runs]
+        if missing and not evidence.settings["untested"]:
+            continue
         found = [None] if missing else statement.measure(evidence)
         why = f"no run for {' and '.join(missing)}" if missing else "no figure to read it off"
         for index, measured in enumerate(found):

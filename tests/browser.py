@@ -281,6 +281,82 @@ def overflowing(driver: Any) -> list[str]:
     )
 
 
+def disordered(driver: Any) -> list[str]:
+    """What is wrong with the outline of a page: its one title, levels left out, ids that stand twice."""
+    return list(
+        driver.execute_script(
+            SHOWN
+            + """
+            const found = [], ids = new Set();
+            const titles = document.querySelectorAll("h1");
+            if (titles.length !== 1) found.push(`${titles.length} headings of the first level`);
+            let level = 0;
+            for (const heading of document.querySelectorAll("h1, h2, h3, h4, h5, h6")) {
+                if (!shown(heading)) continue;
+                const own = Number(heading.tagName[1]);
+                if (own > level + 1) found.push(`level ${own} after level ${level}: ${named(heading)}`);
+                level = own;
+            }
+            for (const each of document.querySelectorAll("[id]")) {
+                if (ids.has(each.id)) found.push("id twice: " + named(each));
+                ids.add(each.id);
+            }
+            return found;
+            """
+        )
+    )
+
+
+def objections(driver: Any, page: Path, *, width: int, dark: bool, folder: Path | None = None) -> list[str]:
+    """Everything that is wrong with a page at a width, in its light or dark colours.
+
+    folder: of the site that the page is of, from which it may load.
+    """
+    looked = opened(driver, page, width=width, dark=dark)
+    found = [f"asks for {address}" for address in looked.elsewhere(page, folder)]
+    found += [f"says {error}" for error in looked.errors]
+    if not looked.requests:
+        found.append("nothing was opened")
+    for look in (undrawn, without_words, disordered, too_faint, overflowing):
+        found += [f"{look.__name__}: {each}" for each in look(driver)]
+    return found
+
+
+def unreached(driver: Any, most: int = 3000) -> list[str]:
+    """Links and controls that the tabulator never reaches, or that do not show that they have the focus.
+
+    most: presses of the tabulator, for pages with more links than that.
+    """
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    left = driver.execute_script(
+        SHOWN
+        + """
+        document.activeElement?.blur();
+        window.scrollTo(0, 0);
+        const kinds = "a[href], button, input, select, textarea, summary, [tabindex]";
+        window.awaited = new Set([...document.querySelectorAll(kinds)].filter(each =>
+            shown(each) && each.tabIndex >= 0 && !each.disabled && each.type !== "hidden"));
+        window.unmarked = [];
+        document.addEventListener("focusin", event => {
+            const style = getComputedStyle(event.target);
+            if (window.awaited.delete(event.target)
+                && style.outlineStyle === "none" && style.boxShadow === "none")
+                window.unmarked.push("no outline: " + named(event.target));
+        });
+        return window.awaited.size;
+        """
+    )
+    # The window's own controls come between the last element and the first.
+    steps = min(most, left + 20)
+    for start in range(0, steps, 100):
+        chain = ActionChains(driver, duration=0)
+        chain.send_keys(Keys.TAB * min(100, steps - start)).perform()
+    missed = "[...window.awaited].map(each => 'never reached: ' + named(each))"
+    return list(driver.execute_script(f"{SHOWN} return [...window.unmarked, ...{missed}]"))
+
+
 def reached(driver: Any, steps: int) -> list[str]:
     """What has the focus after each press of the tabulator, and "hidden" where it cannot be seen."""
     from selenium.webdriver.common.action_chains import ActionChains

@@ -52,21 +52,10 @@ def site(tmp_path_factory):
     return folder
 
 
-def check(driver, page, width, *, dark, folder=None):
-    """A page at one width and in one set of colours has nothing to object to."""
-    looked = browser.opened(driver, page, width=width, dark=dark)
-    assert looked.requests and looked.elsewhere(page, folder) == []
-    assert looked.errors == []
-    assert browser.undrawn(driver) == []
-    assert browser.without_words(driver) == []
-    assert browser.too_faint(driver) == []
-    assert browser.overflowing(driver) == []
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", browser.WIDTHS)
 def test_the_report_has_nothing_to_object_to(driver, report, width, dark):
-    check(driver, report, width, dark=dark)
+    assert browser.objections(driver, report, width=width, dark=dark) == []
 
 
 def test_the_report_is_reached_by_keys(driver, report):
@@ -74,13 +63,15 @@ def test_the_report_is_reached_by_keys(driver, report):
     steps = browser.reached(driver, 30)
     assert len({step for step in steps if step.startswith(("a ", "button "))}) >= 15, steps
     assert not [step for step in steps if step.endswith(("hidden", "unmarked"))]
+    assert browser.unreached(driver) == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", browser.WIDTHS)
 @pytest.mark.parametrize("name", PAGES)
 def test_the_site_has_nothing_to_object_to(driver, site, name, width, dark):
-    check(driver, site / f"{name}.html", width, dark=dark, folder=site)
+    page = site / f"{name}.html"
+    assert browser.objections(driver, page, width=width, dark=dark, folder=site) == []
 
 
 def test_the_site_is_reached_by_keys(driver, site):
@@ -88,10 +79,13 @@ def test_the_site_is_reached_by_keys(driver, site):
     steps = browser.reached(driver, 30)
     assert len({step for step in steps if step.startswith("a ")}) >= 15, steps
     assert not [step for step in steps if step.endswith(("hidden", "unmarked"))]
+    assert browser.unreached(driver) == []
 
 
 FAULTY = """<!doctype html><meta charset="utf-8"><style>p {color: #999} div {width: 2000px}</style>
 <link rel="stylesheet" href="https://example.org/style.css"><p>faint</p><div>wide</div>
+<h2 id="x">first</h2><h4 id="x">third</h4><style>button:focus {outline: none}</style><button>press</button>
+<input tabindex="0" onfocus="this.blur()" aria-label="number"><a href="#y" style="display: none">hidden</a>
 <img src="none.png"><a href="#x"></a><script>console.error("said"); none()</script>"""
 
 
@@ -107,6 +101,10 @@ def test_a_faulty_page_would_be_found(driver, tmp_path):
     words = " ".join(browser.without_words(driver))
     assert all(part in words for part in ("language", "title", "no alt", "no name"))
     assert "2.85 p." in browser.too_faint(driver)[0]
+    outline = " ".join(browser.disordered(driver))
+    assert all(part in outline for part in ("0 headings", "level 2 after level 0", "level 4", "id twice"))
+    unreached = browser.unreached(driver)
+    assert any("no outline" in each and "press" in each for each in unreached)
     # In dark, a page that says nothing of dark is still black on white.
     browser.opened(driver, page, width=400, dark=True)
     assert len(browser.too_faint(driver)) == 1

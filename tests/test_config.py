@@ -256,3 +256,10 @@ def test_a_models_note_stands_under_the_figures_that_show_the_model(default):
     assert notes_of(checked, [name, name]) == "a study\na small model"
     assert notes_of(checked, [run["model"]]) == "a study\na small model"
     assert notes_of(checked, []) == "a study"
+
+
+def test_a_note_that_is_not_of_everything_says_what_it_is_of(default):
+    checked = validated(default)
+    note = checked["models"]["mini"]["note"]
+    assert notes_of(checked, ["mini", "mini.finetuned"]) == note
+    assert notes_of(checked, ["mini", "mini.finetuned", "minilm"]) == f"mini, pre-trained; fine-tuned: {note}"

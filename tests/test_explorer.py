@@ -11,12 +11,13 @@ import xarray as xr
 import yaml
 from fourier_addition.errors import UserError
 from fourier_addition.explorer.circles import circles_part
+from fourier_addition.explorer.document import POLICY
 from fourier_addition.explorer.examples import chosen_keys, positions, renumbered
 from fourier_addition.explorer.filtered import condition_words, filtered_part
 from fourier_addition.explorer.module_logits import logits_part
 from fourier_addition.explorer.outcomes import Outcomes, joined
 from fourier_addition.explorer.packing import packed_integers, packed_rows, unpacked
-from fourier_addition.explorer.page import POLICY, SCRIPTS, page, page_digest
+from fourier_addition.explorer.page import SCRIPTS, page, page_digest
 from fourier_addition.explorer.spectra import module_spectra_part, null_limit, spectrum_part
 from fourier_addition.explorer.steered import place_words, steered_part
 from fourier_addition.explorer.waves import top_waves
@@ -443,6 +444,36 @@ def test_the_page_of_a_study(tmp_path_factory):
 
 
 # In a browser
+
+
+@pytest.mark.system
+@pytest.mark.skipif(bool(browser.missing()), reason=f"NOT SEEN IN A BROWSER: {browser.missing()}")
+def test_the_page_has_nothing_to_object_to_and_is_reached_by_keys(runs, tmp_path):
+    file = tmp_path / "explorer.html"
+    file.write_text(page(runs, MADE), encoding="utf-8")
+    with browser.browser() as driver:
+        for width in browser.WIDTHS:
+            for dark in (False, True):
+                assert browser.objections(driver, file, width=width, dark=dark) == [], (width, dark)
+        assert browser.unreached(driver) == []
+
+
+@pytest.mark.system
+@pytest.mark.skipif(bool(browser.missing()), reason=f"NOT SEEN IN A BROWSER: {browser.missing()}")
+def test_an_address_opens_the_page_at_a_view_of_a_run(runs, tmp_path):
+    file = tmp_path / "explorer.html"
+    file.write_text(page(runs, MADE), encoding="utf-8")
+    with browser.browser() as driver:
+        window = browser.Window(driver)
+        browser.opened(driver, file)
+        assert "planted" in window.text("#said")
+        for run, label in (("bare.seed0", "bare"), ("planted.seed0", "planted"), ("none", "planted")):
+            window.run("location.hash = arguments[0]", f"#steering/{run}")
+            browser.opened(driver, file)  # the same address without its end, so that the next one is new
+            driver.get(f"{file.as_uri()}#steering/{run}")
+            assert window.text("#said").startswith(label)
+            top = window.run("return document.getElementById('steering').getBoundingClientRect().top")
+            assert 0 <= top < 400
 
 
 @pytest.mark.system

@@ -7,15 +7,18 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 import yaml
 from fourier_addition.claims.statements import STATEMENTS
+from fourier_addition.explorer.page import BODY, PARTS
 from fourier_addition.files.manifests import write_manifest
 from fourier_addition.pipeline.config import schema
 from fourier_addition.pipeline.figures import KINDS, PAPER
+from fourier_addition.pipeline.report.asked import _words
 from fourier_addition.pipeline.report.command import main
 from fourier_addition.pipeline.report.intervals import drawing, scale_of, threshold_of
 from fourier_addition.pipeline.report.parts import table
@@ -53,6 +56,8 @@ class Page(HTMLParser):
         if tag == "tr" and "data-verdict" in found:
             self.rows.append(found["data-verdict"])
         for name in ("src", "href", "action", "poster", "srcset"):
+            if tag == "a" and name == "href" and "explorer.html" in found[name]:
+                continue
             if not found.get(name, "#").startswith(("#", "data:")):
                 self.requests.append(found[name])
 
@@ -184,6 +189,32 @@ def test_links_lead_somewhere_and_data_is_the_files_own(results):
     content = base64.b64decode(saved["figure-3.csv"].split(",")[1])
     assert content == (results / "figures/figure-3.csv").read_bytes()
     assert {"claims.csv", "accuracy.csv"} <= set(saved)
+
+
+def test_the_explorer_is_linked_where_it_lies(results, tmp_path):
+    (results / "explorer.html").write_text("<p>explorer</p>")
+    page, archive = report(results)
+    targets = [link["href"] for link in page.links if "explorer.html" in link["href"]]
+    assert targets[0] == "results/explorer.html"
+    # Figure 3 shows spectra of a run; layer probes are in no view of the explorer.
+    assert "results/explorer.html#spectrum/mini.finetuned.seed0" in targets
+    assert len(targets) == len(set(targets)) and len(targets) <= 1 + len(FIGURES)
+
+    # In the zip it lies beside the page; from another folder the way is another one.
+    assert archive.read("explorer.html") == b"<p>explorer</p>"
+    inside = Page(archive.read("report.html").decode())
+    assert [link["href"] for link in inside.links if "explorer.html" in link["href"]] == [
+        target.removeprefix("results/") for target in targets
+    ]
+    (tmp_path / "a b").mkdir()
+    report(results, "--output", str(tmp_path / "a b/page.html"))
+    assert 'href="../study/results/explorer.html"' in (tmp_path / "a b/page.html").read_text()
+
+
+def test_without_the_explorer_nothing_links_to_it(results):
+    page, archive = report(results)
+    assert not [link for link in page.links if "explorer" in link["href"]]
+    assert "explorer.html" not in archive.namelist()
 
 
 def test_captions_say_what_to_look_for_what_was_measured_and_the_keys(results):
@@ -350,10 +381,33 @@ def test_nothing_measured_is_said_in_words():
 # The words of the kinds
 
 
-@pytest.mark.parametrize("name", sorted({kind for kind, _ in PAPER.values()}))
-def test_every_kind_of_the_papers_figures_has_words(name):
-    kind = KINDS[name]
-    assert kind.see and kind.keys
+def lacking(kind):
+    """What the caption of a kind of figure does not say."""
+    words = _words(kind, "mine", {"kind": kind.name, "figure": "mine", "basis": "paper"})
+    said = {"look_for": words.look_for, "measured": words.measured, "keys": words.keys}
+    # A caption of its family that speaks of several kinds does not say what was measured for one.
+    if "Figure 1:" in words.measured or "{%" in words.measured:
+        said["measured"] = ""
+    return [name for name, text in said.items() if not text]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_figure_has_words(name):
+    assert lacking(KINDS[name]) == []
+
+
+def test_a_kind_without_words_is_found():
+    kind = KINDS["steering"]
+    assert lacking(replace(kind, see="")) == ["look_for"]
+    assert lacking(replace(kind, keys=())) == ["keys"]
+    assert lacking(replace(KINDS["lens-and-heatmaps"], measured="")) == ["measured"]
+    assert lacking(replace(kind, family="unknown", measured="")) == ["measured"]
+
+
+def test_the_views_of_kinds_are_views_of_the_explorer():
+    views = {kind.view for kind in KINDS.values() if kind.view}
+    sections = set(re.findall(r'<section id="(\w+)"', (PARTS / BODY).read_text()))
+    assert views == sections
 
 
 def known(key):
@@ -371,6 +425,10 @@ def known(key):
 
 def test_the_keys_of_captions_are_keys():
     keys = {key for kind in KINDS.values() for key in kind.keys}
+    views = (PARTS / BODY).read_text().split("<section")[1:]
+    shown = [re.findall(r"<code>([\w.]+)</code>", view) for view in views]
+    assert len(shown) == 6 and all(shown)
+    keys.update(*shown)
     assert len(keys) > 15 and not known("analysis.none")
     assert [key for key in keys if not known(key)] == []
 

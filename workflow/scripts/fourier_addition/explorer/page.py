@@ -12,12 +12,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from fourier_addition.explorer.document import document
+
 PARTS = Path(__file__).with_name("page")
 STYLE, BODY = "style.css", "body.html"
 SCRIPTS = ("base.js", "charts.js", "views.js", "main.js")
 """What the page is made of, the scripts in the order in which they run."""
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""What a browser may load for the page: nothing that is not inside."""
 
 
 def page_digest() -> str:
@@ -34,20 +34,14 @@ def page(runs: Sequence[Mapping[str, Any]], made: Mapping[str, Any]) -> str:
     runs: what `collect.run_part` returns of each, with name, label, model, task, numbers (p), note, missing.
     made: the provenance of the job, with packages (versions) and weights (SHA-256 by name).
     """
-    return "\n".join(
+    return document(
+        "Explorer: Fourier features of addition",
+        _text(STYLE),
         [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<link rel="icon" href="data:,">',
-            "<title>Explorer: Fourier features of addition</title>",
-            f"<style>{_text(STYLE)}</style></head><body>",
             _text(BODY).replace("<!-- provenance -->", _provenance(made)),
             f'<script id="data" type="application/json">{_as_json({"runs": runs})}</script>',
-            f'<script>"use strict";\n{"".join(map(_text, SCRIPTS))}</script>',
-            "</body></html>\n",
-        ]
+        ],
+        "".join(map(_text, SCRIPTS)),
     )
 
 

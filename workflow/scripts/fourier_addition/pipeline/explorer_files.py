@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fourier_addition.pipeline import paths, shards
-from fourier_addition.pipeline.figures import views
+from fourier_addition.pipeline.figures import KINDS, views
+from fourier_addition.pipeline.inputs import Shown
 from fourier_addition.pipeline.names import digit_ranges, instance, instances, label_of, notes_of, task_of
 from fourier_addition.pipeline.run_checks import has_number_tokens
 from fourier_addition.pipeline.tables import table_files
@@ -167,6 +168,17 @@ def explorer_facts(config: Config) -> list[dict[str, Any]]:
             }
         )
     return facts
+
+
+def explorer_place(config: Config, figure: str, kind: str) -> str:
+    """Where the explorer shows what a figure shows: its view and the first run, as its address has them.
+
+    Empty where no view shows figures of this kind, or where the figure is of no run.
+    """
+    entry, view = config["figures"][figure], KINDS[kind].view
+    named = [entry["run"]] if "run" in entry else [*entry.get("embeddings", []), *entry.get("runs", [])]
+    runs = [each for each in named if each in config["runs"]]
+    return f"{view}/{Shown(config, entry['seed']).instance(runs[0])}" if view and runs else ""
 
 
 def missing_sentence(config: Config, run: str, seed: int, part: Part) -> str:

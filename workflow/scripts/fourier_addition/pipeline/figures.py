@@ -91,6 +91,7 @@ class Kind:
     one_embedding: a figure of this kind shows one number embedding, not several.
     see: what to see in the figure, for the report. keys: the configuration keys that change the figure most.
     measured: what was measured, where `report/{family}.rst` speaks of several kinds.
+    view: the explorer's view of the same results, empty where it has none.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Kind:
     see: str = ""
     keys: tuple[str, ...] = ()
     measured: str = ""
+    view: str = ""
 
 
 _ONE_RUN, _RUNS, _EMBEDDINGS = ("run",), ("runs",), ("embeddings",)
@@ -141,6 +143,7 @@ _KINDS = (
             "running example"
         ),
         keys=("analysis.lens_norm", "analysis.norm", "capture.split"),
+        view="lens",
         shows=_ONE_RUN,
         inputs={"lens": _LENS, "example": _EXAMPLE},
         facts=("answer", "lens_norm"),
@@ -151,6 +154,7 @@ _KINDS = (
         description="accuracy of the logit lens by layer",
         see="the curve of within 10 rises layers before the exact one",
         keys=("analysis.lens_norm", "capture.split"),
+        view="lens",
         shows=_ONE_RUN,
         inputs={"lens": _LENS},
         facts=("lens_norm",),
@@ -161,6 +165,7 @@ _KINDS = (
         description="logits of every MLP and attention output around the answer, layer by number",
         see="stripes of one spacing are a Fourier component; a single bright column is the answer",
         keys=("analysis.norm", "figures.<name>.window", "figures.<name>.layers"),
+        view="lens",
         shows=_ONE_RUN,
         inputs={"example": _EXAMPLE},
         facts=("answer",),
@@ -171,6 +176,7 @@ _KINDS = (
         description="logits over the numbers of one MLP and one attention output",
         see="the curve repeats with the period that the module adds; the answer lies on a crest",
         keys=("analysis.norm", "figures.<name>.layer"),
+        view="waves",
         shows=_ONE_RUN,
         inputs={"example": _EXAMPLE},
         facts=("answer",),
@@ -181,6 +187,7 @@ _KINDS = (
         description="spectrum of one MLP and one attention output for the running example",
         see="few sharp peaks: the module adds few periods",
         keys=("analysis.basis", "analysis.norm", "figures.<name>.layer"),
+        view="spectrum",
         shows=_ONE_RUN,
         inputs={"spectra": of_run("example-spectra.parquet")},
         facts=("tau",),
@@ -199,14 +206,16 @@ _KINDS = (
             "analysis.null_level",
             "figures.<name>.layers",
         ),
+        view="spectrum",
         shows=_ONE_RUN,
         inputs={"spectra": _SPECTRA},
     ),
     _spectrum(
         name="low-spectra",
-        description="the same up to the cut between low and high frequencies",
+        description="spectra of MLP and attention outputs up to the cut between low and high frequencies",
         see="which of the two modules has more below the cut",
         keys=("analysis.tau", "analysis.basis", "analysis.norm", "figures.<name>.layers"),
+        view="spectrum",
         shows=_ONE_RUN,
         inputs={"spectra": _SPECTRA},
         facts=("tau",),
@@ -217,6 +226,7 @@ _KINDS = (
         description="the largest components of the final logits as waves, and their sum",
         see="the waves meet at one number, where their sum is largest",
         keys=("analysis.basis", "analysis.norm", "figures.<name>.top"),
+        view="waves",
         shows=_ONE_RUN,
         inputs={"waves": _WAVES},
     ),
@@ -226,6 +236,7 @@ _KINDS = (
         description="the largest components below and above the cut as waves",
         see="long waves mark the region of the answer, short waves pick the number within it",
         keys=("analysis.tau", "analysis.basis", "figures.<name>.top"),
+        view="waves",
         shows=_ONE_RUN,
         inputs={"waves": _WAVES},
         facts=("tau",),
@@ -236,6 +247,7 @@ _KINDS = (
         description="the component of the longest period as a wave",
         see="one crest over all numbers, near the answer",
         keys=("analysis.basis", "analysis.norm"),
+        view="waves",
         shows=_ONE_RUN,
         inputs={"waves": _WAVES},
     ),
@@ -276,7 +288,7 @@ _KINDS = (
         family="lens",
         description="accuracy of the logit lens by layer at every token of the answer, true ones before it",
         see="which digit is settled first, and after which layer",
-        measured="digit by digit",
+        measured="accuracy after every layer at each token of the answer, the right tokens before it",
         keys=("digits.split", "digits.examples"),
         shows=_ONE_RUN,
         inputs={"lens": of_run("digit-lens.parquet")},
@@ -297,6 +309,7 @@ _KINDS = (
         description="errors without the low frequencies of MLPs and without the high ones of attention",
         see="without low frequencies the errors are multiples of 10; without high ones they are small",
         keys=("analysis.tau", "ablations.positions", "ablations.split"),
+        view="filters",
         shows=_ONE_RUN,
         inputs={"predictions": _FILTERED},
     ),
@@ -306,6 +319,7 @@ _KINDS = (
         description="errors when every module keeps the component of the longest period only",
         see="the prediction is near the answer and misses the exact number",
         keys=("ablations.positions", "ablations.split"),
+        view="filters",
         shows=_ONE_RUN,
         inputs={"predictions": _FILTERED},
     ),
@@ -315,6 +329,7 @@ _KINDS = (
         description="prediction against answer when every module keeps one component only",
         see="a short period alone gives the answer modulo that period, so the points lie on parallel lines",
         keys=("analysis.basis", "ablations.positions"),
+        view="filters",
         shows=_ONE_RUN,
         inputs={"predictions": _FILTERED},
         facts=("numbers",),
@@ -326,6 +341,7 @@ _KINDS = (
         description="table 1 as a figure: accuracy under each filter beside random subspaces",
         see="a row matters where its dot lies below the grey band of random subspaces of the same rank",
         keys=("analysis.tau", "ablations.draws", "ablations.positions", "ablations.split"),
+        view="filters",
         shows=_ONE_RUN,
         inputs={"summary": _SUMMARY},
     ),
@@ -335,6 +351,7 @@ _KINDS = (
         description="accuracy when one band is removed at one layer",
         see="the layers at which removing a band costs accuracy",
         keys=("ablations.bands", "ablations.layers", "ablations.positions"),
+        view="filters",
         shows=_ONE_RUN,
         inputs={"summary": _SUMMARY},
     ),
@@ -344,6 +361,7 @@ _KINDS = (
         description="accuracy against the cut between low and high frequencies",
         see="where the accuracy falls as the band that is removed grows",
         keys=("ablations.taus", "analysis.tau"),
+        view="filters",
         shows=_ONE_RUN,
         inputs={"summary": _SUMMARY},
         facts=("tau",),
@@ -354,6 +372,7 @@ _KINDS = (
         description="accuracy when one component is removed",
         see="the periods that the model cannot do without",
         keys=("ablations.periods", "ablations.period_tolerance"),
+        view="filters",
         shows=_ONE_RUN,
         inputs={"summary": _SUMMARY},
         facts=("numbers",),
@@ -383,6 +402,17 @@ _KINDS = (
         name="dose-response",
         family="interventions",
         description="how far answers move when the phases of the last digit's periods are turned",
+        see=(
+            "large dots on the diagonals: turned by d, the last digit moves by d; the curves of "
+            "turned phases lie above their controls"
+        ),
+        keys=("interventions.deltas", "interventions.periods", "interventions.modulus"),
+        measured=(
+            "answers after the phases of the chosen periods were turned in the residual stream, and "
+            "the share of last digits that moved by just the turn, beside random planes, random "
+            "phases and unused periods"
+        ),
+        view="steering",
         shows=_ONE_RUN,
         inputs={"moves": of_run("mechanism/steering/moves.parquet"), "doses": _DOSES, "places": _PLACES},
         facts=("modulus",),
@@ -391,7 +421,19 @@ _KINDS = (
     Kind(
         name="steering",
         family="interventions",
-        description="the same turns at every place, beside their controls",
+        description="how often turned phases move the last digit, at every place and beside controls",
+        see=(
+            "the rows in which turns move the last digit; random phases, random planes and unused "
+            "periods stay pale"
+        ),
+        keys=(
+            "interventions.deltas",
+            "interventions.periods",
+            "interventions.unused_periods",
+            "interventions.layers",
+        ),
+        measured=("share of answers whose last digit moved by just the turn, for every place and every turn"),
+        view="steering",
         shows=_ONE_RUN,
         inputs={"doses": _DOSES},
         run_checks=_INTERVENED,
@@ -400,6 +442,15 @@ _KINDS = (
         name="exchange",
         family="interventions",
         description="whose residue and whose magnitude an answer has after bands were exchanged",
+        see=(
+            "the last digit comes with its periods and the magnitude with the low frequencies; random"
+            " subspaces of equal rank carry neither"
+        ),
+        keys=("interventions.periods", "interventions.modulus", "analysis.tau"),
+        measured=(
+            "answers after the coefficients of a band were replaced by those of another prompt: whose"
+            " last digit and whose magnitude they have"
+        ),
         shows=_ONE_RUN,
         inputs={"exchange": of_run("mechanism/exchange/outcomes.parquet"), "places": _PLACES},
         facts=("modulus",),
@@ -478,6 +529,7 @@ _KINDS = (
         family="training",
         description="test accuracy after training, a dot for each seed",
         see="the spread over seeds, and which arm ends higher than another",
+        measured="accuracy on the test split after training, with its interval; the upright line is the mean",
         keys=("runs.<name>.seeds", "runs.<name>.epochs"),
         shows=_RUNS,
         inputs={"accuracies": _ACCURACIES},
@@ -501,6 +553,11 @@ _KINDS = (
         description="Fourier probes of operands and sum at named positions: R2 by layer and period",
         see="circles of operands at periods 2, 5 and 10, beside grey controls, and where the sum's begin",
         keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
+        measured=(
+            "held-out R2 of Fourier probes (ridge regression of cos and sin of 2 pi n / T), by layer and "
+            "period; periods in grey are controls, a white dot marks an R2 above shuffled numbers"
+        ),
+        view="circles",
         shows=_ONE_RUN,
         inputs={"probes": _POSITIONS},
         run_checks=(),
@@ -511,6 +568,11 @@ _KINDS = (
         description="Fourier probes of the sum before each answer token, a curve by layer for each period",
         see="long periods that rise in earlier layers than short ones: magnitude first, residues later",
         keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
+        measured=(
+            "held-out R2 of Fourier probes of the sum, by layer; dotted curves are periods that decimal "
+            "numbers do not have, the grey band is what shuffled numbers give"
+        ),
+        view="circles",
         shows=_ONE_RUN,
         inputs={"probes": _POSITIONS},
         run_checks=(),
@@ -521,6 +583,10 @@ _KINDS = (
         description="what attention and MLP outputs add to the sum's circles (`capture.position_modules`)",
         see="the few layers whose MLP or attention outputs write a circle of the sum",
         keys=("capture.position_modules", "analysis.probe_periods"),
+        measured=(
+            "what every attention and MLP output adds to a circle of the sum that a Fourier probe reads: "
+            "the parts, with that of the embedding, sum to the slope of what is read on the truth"
+        ),
         shows=_ONE_RUN,
         inputs={"contributions": of_run("contributions.parquet")},
         run_checks=(check_modules_captured,),
@@ -540,6 +606,15 @@ _KINDS = (
         name="helix",
         family="helix",
         description="share of the residual stream's variance that helices of operands and answer explain",
+        see=(
+            "how much of the answer the helix explains, above the grey area of shuffled numbers and "
+            "below PCA of the same dimension"
+        ),
+        keys=("analysis.helix_periods", "analysis.helix_folds", "analysis.helix_shuffles"),
+        measured=(
+            "share of the held-out variance of residual states that helices, their line and their "
+            "circles explain, fitted by least squares"
+        ),
         shows=_RUNS,
         inputs={"helix": of_run("helix.parquet")},
         facts=("names",),
@@ -548,6 +623,11 @@ _KINDS = (
         name="progress",
         family="progress",
         description="restricted and excluded loss, and the key periods, at epochs of training",
+        see=(
+            "when the key periods rise above the grey control periods, and whether the excluded loss "
+            "then parts from the loss"
+        ),
+        keys=("analysis.progress_periods", "analysis.progress_controls", "runs.<name>.keep_checkpoints"),
         shows=_RUNS,
         inputs={
             "losses": of_run("progress.parquet"),
@@ -560,6 +640,15 @@ _KINDS = (
         name="helix-patch",
         family="helix",
         description="logit difference after the helix of the answer was patched in, by layer",
+        see=(
+            "how close the patched helix comes to the state of the source, and that a helix of "
+            "shuffled numbers does nothing"
+        ),
+        keys=("analysis.helix_periods", "analysis.helix_patched"),
+        measured=(
+            "logit of the answer of a source prompt, and how often it is given, after a state was "
+            "replaced by the helix of that answer"
+        ),
         shows=_RUNS,
         inputs={"patches": of_run("helix-patches.parquet")},
         facts=("names",),
@@ -569,6 +658,7 @@ _KINDS = (
         description="mean spectra of several runs, a row of panels for each",
         see="which runs have the periods of a pre-trained model and which have none",
         keys=("analysis.basis", "analysis.norm", "analysis.null_level", "figures.<name>.layers"),
+        view="spectrum",
         shows=_RUNS,
         inputs={"spectra": _SPECTRA},
     ),
@@ -579,6 +669,7 @@ _KINDS = (
         description="spectrum of each number embedding",
         see="peaks at 2, 2.5, 5 and 10, which text in base ten leaves in a pre-trained embedding",
         keys=("embeddings.<name>.numbers", "analysis.null_level", "analysis.null_window"),
+        view="spectrum",
         shows=_EMBEDDINGS,
         inputs={"spectra": _EMBEDDING_SPECTRA},
         facts=("names",),
@@ -615,6 +706,7 @@ _KINDS = (
             "components that stand out from shuffled numbers, and a t-SNE map with k-means clusters"
         ),
         keys=("embeddings.<name>.numbers", "analysis.null_level", "analysis.clusters", "analysis.perplexity"),
+        view="spectrum",
         shows=_EMBEDDINGS,
         inputs={"spectra": _EMBEDDING_SPECTRA, "clusters": _CLUSTERS},
         facts=("names",),

@@ -75,13 +75,20 @@ def label_of(config: Mapping[str, Any], name: str) -> str:
 
 
 def notes_of(config: Mapping[str, Any], names: Sequence[str]) -> str:
-    """What stands under a figure of runs or models: the study's note, then the models', a line each."""
-    models = [config["runs"][name]["model"] if name in config["runs"] else name for name in names]
-    notes = [
-        config["note"],
-        *(config["models"][model]["note"] for model in models if model in config["models"]),
-    ]
-    return "\n".join(dict.fromkeys(note for note in notes if note))
+    """What stands under a figure of runs or models: the study's note, then the models', a line each.
+
+    A note that is not of everything that is shown begins with the labels of what it is of.
+    """
+    noted: dict[str, list[str]] = {}
+    for name in names:
+        model = config["runs"][name]["model"] if name in config["runs"] else name
+        note = config["models"][model]["note"] if model in config["models"] else ""
+        noted.setdefault(note, []).append(label_of(config, name))
+    lines = [config["note"]] if config["note"] else []
+    for note, labels in noted.items():
+        if note and note not in lines:
+            lines.append(f"{'; '.join(dict.fromkeys(labels))}: {note}" if len(noted) > 1 else note)
+    return "\n".join(lines)
 
 
 def digit_ranges(config: Mapping[str, Any]) -> dict[str, Sequence[int] | None]:

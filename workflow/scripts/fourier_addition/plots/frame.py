@@ -305,12 +305,28 @@ def _wrap_titles(figure: PaperFigure) -> bool:
         if size.width <= room:
             continue
         characters = max(8, int(len(heading.get_text()) * room / size.width))
-        written = textwrap.fill(heading.get_text(), characters, break_long_words=False)
+        written = _balanced(heading.get_text(), characters)
         if written.count("\n") >= LINES or max(map(len, written.split("\n"))) > 2 * characters:
             written = shortened(heading.get_text(), characters)
         heading.set_text(written)
         changed = True
+
+        # A letter stands beside the first line of its title.
+        if ax in figure.letters:
+            letter = figure.letters[ax]
+            letter.set_text(letter.get_text().strip() + "\n" * written.count("\n"))
     return changed
+
+
+def _balanced(text: str, characters: int) -> str:
+    """A text in as few lines of at most so many characters as it needs, none much longer than the others."""
+    lines = textwrap.wrap(text, characters, break_long_words=False)
+    for fewer in range(characters - 1, 1, -1):
+        closer = textwrap.wrap(text, fewer, break_long_words=False)
+        if len(closer) > len(lines):
+            break
+        lines = closer
+    return "\n".join(lines)
 
 
 def drawn(parts: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import StrMethodFormatter
 
 from fourier_addition.plots import frame, theme
 from fourier_addition.plots.columns import require
@@ -25,6 +27,8 @@ _SOURCES = ("embedding", "attention", "mlp", "final")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SHADES = (theme.BLUE, theme.ORANGE, theme.GREEN, theme.RED, theme.PURPLE, theme.BROWN, theme.PINK, theme.SKY)
 _MARKERS = "os^Dv<>p"
+MOST_HIGH, PAGE = 1.45, 8.0
+"""Inches of the highest row of panels, and of all rows."""
 
 
 def _draw_losses(ax: Axes, table: pd.DataFrame, split: str) -> None:
@@ -34,7 +38,8 @@ def _draw_losses(ax: Axes, table: pd.DataFrame, split: str) -> None:
             if name == "loss" and band == "control":
                 continue
             line = table[(table["split"] == split) & (table["periods"] == band)].sort_values("epoch")
-            ax.plot(line["epoch"], line[name], color=colour, linestyle=dash, marker="o", markersize=2.5)
+            mark = "o" if band == "key" else None
+            ax.plot(line["epoch"], line[name], color=colour, linestyle=dash, marker=mark, markersize=2)
     frame.ticks(ax.xaxis, 6, whole=True)
 
 
@@ -45,14 +50,22 @@ def _draw_spectra(ax: Axes, table: pd.DataFrame, looks: Mapping[str, tuple[str, 
     for period, line in table[table["periods"] == "key"].groupby("period"):
         colour, marker = looks[theme.period_text(float(str(period)))]
         line = line.sort_values("epoch")
-        ax.plot(line["epoch"], line["prominence"], color=colour, marker=marker, markersize=3)
-    ax.set_ylim(0, 1.08 * ax.get_ylim()[1])
+        ax.plot(line["epoch"], line["prominence"], color=colour, marker=marker, markersize=2.5)
     frame.ticks(ax.xaxis, 6, whole=True)
 
 
-def _name(ax: Axes, name: str, place: int) -> None:
-    """Title of a narrow panel, with its letter before it: beside it there would be no room."""
-    ax.set_title(f"({_LETTERS[place % len(_LETTERS)]}) {name}", loc="left", fontsize=theme.SMALL_SIZE)
+def _share_scales(axes: np.ndarray) -> None:
+    """One scale for all losses and one for all prominences, so that rows and panels compare."""
+    for column in (axes[:, :1], axes[:, 1:]):
+        first, *others = column.flat
+        for ax in others:
+            ax.sharey(first)
+    for ax in axes[:, 2:].flat:
+        ax.tick_params(labelleft=False)
+    for ax in axes[:, 1:].flat:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.axhline(1, color=theme.FAINT, linewidth=0.5, linestyle=(0, (1, 2)), zorder=0)
 
 
 @theme.themed
@@ -81,16 +94,18 @@ def plot_progress(
         theme.period_text(period): (_SHADES[i % len(_SHADES)], _MARKERS[i % len(_MARKERS)])
         for i, period in enumerate(key)
     }
-    figure, axes = frame.panels(len(runs), 1 + len(sources), height=1.7, letters=False)
+    figure, axes = frame.panels(
+        len(runs), 1 + len(sources), height=min(MOST_HIGH, PAGE / len(runs)), sharex=True
+    )
+    _share_scales(axes)
     parts: list[tuple[str, pd.DataFrame]] = []
 
     for row, run in enumerate(runs):
         # Losses on the split that is held out.
         own = losses[losses["name"] == run]
         _draw_losses(axes[row, 0], own, split)
-        _name(axes[row, 0], "loss (nats)", len(parts))
         label = textwrap.fill((names or {}).get(run, run), 18)
-        axes[row, 0].set_ylabel(label)
+        axes[row, 0].set_ylabel(f"{label}\nloss (nats)")
         drawn = own.loc[own["split"] == split, list(LOSSES)]
         parts.append((_LETTERS[len(parts) % len(_LETTERS)], drawn))
 
@@ -98,9 +113,10 @@ def plot_progress(
         for ax, source in zip(axes[row, 1:], sources, strict=True):
             shown = spectra.loc[(spectra["name"] == run) & (spectra["source"] == source), list(SPECTRA)]
             _draw_spectra(ax, shown, looks)
-            _name(ax, {"final": "logits"}.get(source, theme.module_label(source)), len(parts))
             parts.append((_LETTERS[len(parts) % len(_LETTERS)], shown))
         axes[row, 1].set_ylabel("prominence")
+    for ax, name in zip(axes[0], ("loss", *sources), strict=True):
+        ax.set_title({"final": "logits"}.get(name, theme.module_label(name)))
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
 

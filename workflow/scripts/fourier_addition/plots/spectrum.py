@@ -245,7 +245,7 @@ def plot_mean_spectra(
     # A row of panels for each run, a panel for each module. Many rows are low, so that they fit on a page.
     runs = list(dict.fromkeys(table["run"])) if "run" in table.columns else [None]
     low = len(runs) > ROOMY
-    figure, axes = frame.panels(len(runs), len(modules), height=1.2 if low else 2.25)
+    figure, axes = frame.panels(len(runs), len(modules), height=1.4 if low else 2.25)
     parts, letters = [], iter("abcdefghijklmnopqrstuvwxyz")
     for place, (run, row) in enumerate(zip(runs, axes, strict=True)):
         own = last_layers(table if run is None else table[table["run"] == run], layers)

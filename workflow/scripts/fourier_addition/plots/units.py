@@ -19,7 +19,11 @@ from fourier_addition.plots.panels import base_period, last_layers
 
 BAND_STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 SHORT = 8
-"""Waves of a shorter period than so many numbers are drawn as dashes, one for each answer."""
+"""A wave of a shorter period than so many numbers would be a zigzag, if answer were joined to answer."""
+FOLDS = range(2, 11)
+"""Spacings of answers that such a wave may be joined over."""
+LONG_NAME = 20
+"""Characters of the longest name of a neuron that is written in words."""
 MOST_NAMES = 24
 """Rows of a heat map that can each have their name."""
 
@@ -196,9 +200,9 @@ def plot_activations(
     require(table, columns, "the activations of neurons")
     require_fractions(table, ["r2"], "the activations of neurons")
     bands = list(dict.fromkeys(table["band"]))
-    figure, axes = frame.panels(len(bands), top, height=1.5, sharex=True)
+    figure, axes = frame.panels(len(bands), top, height=1.6, sharex=True)
     letters = iter("abcdefghijklmnopqrstuvwxyz")
-    parts = []
+    parts, spacings = [], set()
     for band, row in zip(bands, axes, strict=True):
         own = table.loc[table["band"] == band, columns]
         best = own.drop_duplicates(["layer", "unit"]).sort_values("power", ascending=False, kind="stable")
@@ -209,27 +213,71 @@ def plot_activations(
                 continue
             layer, unit = int(best["layer"].iloc[place]), int(best["unit"].iloc[place])
             neuron = own[(own["layer"] == layer) & (own["unit"] == unit)].sort_values("answer")
-            _draw_neuron(ax, neuron, f"{layer}.{unit}")
+            words = f"layer {layer}, neuron {unit}"
+            spacings.add(_draw_neuron(ax, neuron, words if len(words) <= LONG_NAME else f"{layer}.{unit}"))
+            # The title has two lines, and the letter stands beside the first.
+            figure.letters[ax].set_text(f"{figure.letters[ax].get_text()}\n")
             parts.append((panel, neuron))
-        row[0].set_ylabel(f"{band} band\nactivation")
+        row[0].set_ylabel(f"{band} band\nmean activation")
     for ax in axes[-1]:
         ax.set_xlabel("answer")
-    dots = Line2D([], [], color=theme.BLUE, marker="o", markersize=2, linewidth=0, label="mean over examples")
-    fit = Line2D([], [], color=theme.ORANGE, label="best wave in the answer")
-    frame.legend_below(figure, [dots, fit])
+    frame.legend_below(figure, _explained(2 in spacings))
     frame.finish(figure, title=title, note=note)
     return figure, frame.drawn(parts)
 
 
-def _draw_neuron(ax: Axes, neuron: pd.DataFrame, name: str) -> None:
-    """One neuron's mean activation for each answer, with its best wave."""
-    # A line through a wave of a short period would only show the zigzag between answers.
-    if float(neuron["period"].iloc[0]) >= SHORT:
-        ax.plot(neuron["answer"], neuron["fitted"], color=theme.ORANGE, linewidth=0.9)
-    else:
-        ax.plot(neuron["answer"], neuron["fitted"], "_", color=theme.ORANGE, markersize=2.5)
-    ax.plot(neuron["answer"], neuron["activation"], "o", color=theme.BLUE, markersize=1.6)
-    period, r2 = theme.period_text(float(neuron["period"].iloc[0])), float(neuron["r2"].iloc[0])
-    ax.set_title(name)
-    frame.remark(ax, f"period {period}, R² {r2:.2f}")
+def _explained(parity: bool) -> list[Line2D]:
+    """Entries of the legend. parity: whether even and odd answers are told apart in some panel."""
+    looks = {"even answers": theme.BLUE, "odd answers": "white"} if parity else {"answers": theme.BLUE}
+    dots = [
+        Line2D(
+            [],
+            [],
+            color=theme.BLUE,
+            marker="o",
+            markersize=3,
+            markeredgewidth=0.6,
+            markerfacecolor=face,
+            linewidth=0,
+            label=label,
+        )
+        for label, face in looks.items()
+    ]
+    waves = [Line2D([], [], color=theme.ORANGE, label="best wave in the answer")]
+    if parity:
+        waves.append(Line2D([], [], color=theme.ORANGE, linestyle="--", label="the same at odd answers"))
+    return dots + waves
+
+
+def _spacing(period: float) -> int:
+    """Over how many answers a wave is joined, so that it is seen and not its zigzag: 1 for a long period."""
+    if period >= SHORT:
+        return 1
+    return min(FOLDS, key=lambda fold: abs(fold / period - round(fold / period)) + 0.01 * fold)
+
+
+def _draw_neuron(ax: Axes, neuron: pd.DataFrame, name: str) -> int:
+    """One neuron's mean activation for each answer, with its best wave. Returns the spacing of the wave."""
+    period, r2 = float(neuron["period"].iloc[0]), float(neuron["r2"].iloc[0])
+    spacing = _spacing(period)
+    for residue, own in neuron.groupby(neuron["answer"] % spacing):
+        odd = spacing == 2 and residue == 1
+        ax.plot(own["answer"], own["fitted"], "--" if odd else "-", color=theme.ORANGE, linewidth=0.9)
+        ax.plot(
+            own["answer"],
+            own["activation"],
+            "o",
+            color=theme.BLUE,
+            markersize=2,
+            markeredgewidth=0.4,
+            markerfacecolor="white" if odd else theme.BLUE,
+        )
+    ax.set_title(
+        f"{name}\nperiod {theme.period_text(period)}, R² {r2:.2f}",
+        loc="right",
+        fontsize=theme.SMALL_SIZE,
+        linespacing=1.1,
+    )
+    frame.ticks(ax.xaxis, 4, whole=True)
     frame.ticks(ax.yaxis, 4)
+    return spacing

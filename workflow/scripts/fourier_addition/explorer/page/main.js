@@ -59,6 +59,14 @@ function say(chosen) {
   byId("said").textContent = parts.join("; ") + ".";
 }
 
+// The address may name a view and a run, as in #steering/mini.finetuned.seed0.
+function follow() {
+  const [view, name] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const run = DATA.runs.findIndex((each) => each.name === name);
+  if (run >= 0) { runSelect.value = run; offer(); say(drawAll()); }
+  if (VIEWS[view]) byId(view).scrollIntoView();
+}
+
 function start() {
   if (!DATA.runs.length) {
     byId("choices").hidden = true;
@@ -68,6 +76,8 @@ function start() {
   options(runSelect, DATA.runs.map((run, index) => [index, `${run.label} (${run.name})`]), 0);
   offer();
   say(drawAll());
+  follow();
+  addEventListener("hashchange", follow);
   runSelect.addEventListener("change", () => { offer(); say(drawAll()); });
   for (const select of [moduleSelect, layerSelect, exampleSelect]) select.addEventListener("change", () => say(drawAll()));
   byId("count").addEventListener("input", () => {

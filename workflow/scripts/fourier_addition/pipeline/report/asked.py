@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import yaml
 
 from fourier_addition.errors import UserError
 from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.explorer_files import explorer_place
 from fourier_addition.pipeline.figures import KINDS, PAPER, Kind, views
 from fourier_addition.pipeline.tables import PAPER_TABLES, TABLE_KINDS
 
@@ -26,7 +27,7 @@ class Words:
 
     title: what it shows. look_for: what to see, empty where nothing is known. measured: how it was
     measured. keys: configuration keys that change it. shown: the runs or embeddings. note: the study's and
-    its models'. kind: of a figure.
+    its models'. kind: of a figure. explored: where the explorer shows the same run (see `explorer_place`).
     """
 
     title: str
@@ -36,6 +37,7 @@ class Words:
     shown: str = ""
     note: str = ""
     kind: str = ""
+    explored: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,12 @@ def asked_by(configfile: str | Path) -> Asked:
         raise UserError(f"{configfile} holds no configuration.")
     config = validated(raw)
 
-    figures = {name: _words(KINDS[view.kind], name, view.caption) for name, view in views(config).items()}
+    figures = {
+        name: replace(
+            _words(KINDS[view.kind], name, view.caption), explored=explorer_place(config, name, view.kind)
+        )
+        for name, view in views(config).items()
+    }
     tables = {
         name: Words(TABLE_KINDS[table["kind"]].description, shown=_shown(table))
         for name, table in config["tables"].items()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from fourier_addition.errors import UserError
 from fourier_addition.files.whole import replacing
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target = Path(given.output)
     try:
         with replacing(target) as temporary:
-            temporary.write_text(page(study), encoding="utf-8")
+            temporary.write_text(page(study, _explorer_from(target, study)), encoding="utf-8")
         archive = target.with_suffix(".zip")
         write_archive(target, study, archive)
     except OSError as error:
@@ -56,19 +58,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _explorer_from(report: Path, study: Study) -> str:
+    """Address of the explorer, as a page at `report` links to it; empty where there is none."""
+    return quote(os.path.relpath(study.explorer, report.parent)) if study.explorer else ""
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def write_archive(report: Path, study: Study, path: Path) -> None:
-    """Write a zip of the page and of every file of the figures and tables, with the same bytes each time."""
-    files = {report.name: report}
+    """Write a zip of the page, the explorer, and the files of figures and tables; the same bytes each time.
+
+    In the zip the explorer lies beside the page, which links to it there.
+    """
+    files: dict[str, Path] = {}
+    if study.explorer:
+        files[study.explorer.name] = study.explorer
     shown = [file for figure in study.figures for file in figure.files]
     shown += [file for table in study.tables for file in table.files]
     files |= {f"{file.parent.name}/{file.name}": file for file in shown}
+    contents = {name: file.read_bytes() for name, file in files.items()}
+    contents[report.name] = page(study, study.explorer.name if study.explorer else "").encode()
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(files):
+        for name in sorted(contents):
             # No time of today, so that the same results give the same zip.
             entry = zipfile.ZipInfo(name)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, files[name].read_bytes())
+            archive.writestr(entry, contents[name])

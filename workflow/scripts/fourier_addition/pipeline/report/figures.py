@@ -16,11 +16,14 @@ THUMBNAIL = (360, 240)
 COLOURS = 64
 
 
-def figures_section(study: Study) -> Iterable[tuple[str, str, str]]:
-    """The gallery and the figures, in the order of the study; nothing where there is no figure."""
+def figures_section(study: Study, explorer: str = "") -> Iterable[tuple[str, str, str]]:
+    """The gallery and the figures, in the order of the study; nothing where there is no figure.
+
+    explorer: address of the explorer, which figures of the same runs link to; empty where there is none.
+    """
     if study.figures:
         gallery = "".join(map(_thumbnail, study.figures))
-        shown = "\n".join(map(_figure, study.figures))
+        shown = "\n".join(_figure(each, explorer) for each in study.figures)
         yield "figures", "Figures", f'<ul class="gallery">{gallery}</ul>\n{shown}'
 
 
@@ -38,7 +41,7 @@ def _thumbnail(figure: Figure) -> str:
     )
 
 
-def _figure(figure: Figure) -> str:
+def _figure(figure: Figure, explorer: str) -> str:
     """One figure with what to look for, what was measured, which keys change it, and its data."""
     words, place = figure.words, anchor("figure", figure.name)
     with Image.open(figure.image) as image:
@@ -52,6 +55,7 @@ def _figure(figure: Figure) -> str:
         "Measured": escape(_sentence(words.measured)),
         "Keys": keys,
         "Data": data_link(csv[0], "what is drawn", id=f"{place}-data") if csv else "",
+        "Explorer": _explorer_link(words.explored, explorer),
         "Note": escape(_sentence(words.note)),
     }
     listed = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in entries.items() if text)
@@ -63,6 +67,14 @@ def _figure(figure: Figure) -> str:
         f'<img src="{source}" {size} alt="{escape(alt + of_runs)}">'
         f"<figcaption><dl>{listed}</dl></figcaption></figure>"
     )
+
+
+def _explorer_link(place: str, explorer: str) -> str:
+    """A link to the view of the explorer that shows a figure's run; empty where there is none."""
+    if not place or not explorer:
+        return ""
+    view, run = map(escape, place.split("/"))
+    return f'<a href="{explorer}#{view}/{run}">{view} of {run}</a>'
 
 
 def _sentence(text: str) -> str:

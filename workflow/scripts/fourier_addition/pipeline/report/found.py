@@ -46,6 +46,7 @@ class Study:
     """Everything that the report shows.
 
     missing_figures, missing_tables: names that the configuration asks for and that are not there.
+    explorer: the page to look around in the results, where it is there.
     faults: one sentence for each file that is there and cannot be read.
     """
 
@@ -57,6 +58,7 @@ class Study:
     missing_tables: Sequence[str]
     made: Made
     timings: Sequence[Timing]
+    explorer: Path | None = None
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -110,6 +112,7 @@ def study_of(folder: str | Path, asked: Asked) -> Study:
         files = _files(folder, paths.table, name, ("csv", "md", "tex"))
         tables += _table(name, files, asked.table(name), faults)
 
+    explorer = below(folder, paths.explorer())
     there = {each.name for each in figures}, {each.name for each in tables}
     return Study(
         folder=str(folder),
@@ -120,6 +123,7 @@ def study_of(folder: str | Path, asked: Asked) -> Study:
         missing_tables=[name for name in asked.tables if name not in there[1]],
         made=made_of(folder, faults),
         timings=timings_of(Path(folder).absolute().parent / "logs"),
+        explorer=explorer if explorer.is_file() else None,
         faults=faults,
     )
 

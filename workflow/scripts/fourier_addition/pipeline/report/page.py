@@ -9,21 +9,19 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
 
+from fourier_addition.explorer.document import document
 from fourier_addition.pipeline.report.claims import claims_section
 from fourier_addition.pipeline.report.figures import figures_section
 from fourier_addition.pipeline.report.found import Study, Table
 from fourier_addition.pipeline.report.made import Timing
 from fourier_addition.pipeline.report.parts import anchor, data_link, section, table
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""What a browser may load for the page: nothing that is not inside."""
 
-
-def page(study: Study) -> str:
-    """The report of a study as HTML."""
+def page(study: Study, explorer: str = "") -> str:
+    """The report of a study as HTML. explorer: address of the explorer; empty where there is none."""
     sections = [
         *claims_section(study),
-        *figures_section(study),
+        *figures_section(study, explorer),
         *_tables_section(study.tables),
         *_timings_section(study.timings),
         *_provenance_section(study),
@@ -33,7 +31,7 @@ def page(study: Study) -> str:
     body = [
         '<a class="skip" href="#content">Skip to the results</a>',
         "<header><h1>Fourier features of addition</h1>",
-        _introduction(study),
+        _introduction(study, explorer),
         '<button id="theme" type="button" hidden>Light or dark</button>',
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header>',
         '<main id="content">',
@@ -41,20 +39,8 @@ def page(study: Study) -> str:
         *(section(name, title, content) for name, title, content in sections),
         "</main>",
     ]
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<link rel="icon" href="data:,">',
-            "<title>Report: Fourier features of addition</title>",
-            f"<style>{_shipped('style.css')}</style></head><body>",
-            *body,
-            f"<script>{_shipped('script.js')}</script>",
-            "</body></html>\n",
-        ]
-    )
+    title = "Report: Fourier features of addition"
+    return document(title, _shipped("style.css"), body, _shipped("script.js"))
 
 
 def _shipped(name: str) -> str:
@@ -67,13 +53,14 @@ def _plain(sentence: str) -> str:
     return sentence.replace("`", "")
 
 
-def _introduction(study: Study) -> str:
+def _introduction(study: Study, explorer: str) -> str:
     """What the page is of."""
     what = [f"Results in <code>{escape(study.folder)}</code>"]
     if study.asked.configuration:
         what.append(f"configuration <code>{escape(study.asked.configuration)}</code>")
     note = f'<p class="quiet">Note of the study: {escape(study.asked.note)}.</p>' if study.asked.note else ""
-    return f"<p>{', '.join(what)}.</p>{note}"
+    link = f' Look around in them: <a href="{explorer}">the explorer</a>.' if explorer else ""
+    return f"<p>{', '.join(what)}.{link}</p>{note}"
 
 
 def _tables_section(tables: Sequence[Table]) -> Iterable[tuple[str, str, str]]:

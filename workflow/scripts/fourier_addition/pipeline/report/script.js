@@ -1,4 +1,3 @@
-"use strict";
 // Light, dark, or what the system asks for.
 const root = document.documentElement;
 const theme = document.getElementById("theme");

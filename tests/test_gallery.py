@@ -45,6 +45,22 @@ def test_a_gallery_has_small_pictures_data_and_tables(results, tmp_path):
     assert "| mini\\|a | 99.6% |" in page and "(accuracy.csv)" in page
 
 
+def test_pictures_are_made_smaller_alike_and_thin_lines_keep_their_colours(results, tmp_path):
+    narrow = Image.new("RGB", (670, 600), "white")
+    for place, colour in enumerate(((1, 115, 178), (2, 158, 115), (222, 143, 5))):
+        narrow.paste(colour, (20, 100 * place + 20, 650, 100 * place + 24))
+    # Many shades beside them, as those of a heat map
+    narrow.paste(Image.linear_gradient("L").resize((600, 200)), (20, 390))
+    narrow.save(results / "figures/narrow.png")
+    configuration = str(ROOT / "config/config.yaml")
+    assert main([str(results), "--configfile", configuration, "--output", f"{tmp_path}/out"]) == 0
+    with Image.open(tmp_path / "out/narrow.png") as small:
+        assert small.width == round(670 * WIDTH / 2400)
+        found = [small.convert("RGB").getpixel((140, round((100 * n + 22) * WIDTH / 2400))) for n in range(3)]
+    assert len(set(found)) == 3
+    assert all(max(found[n]) == found[n][channel] for n, channel in enumerate((2, 1, 0)))
+
+
 def test_a_gallery_of_nothing_is_refused_and_keeps_the_old_one(tmp_path, capsys):
     old = tmp_path / "out"
     old.mkdir()

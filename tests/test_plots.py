@@ -309,7 +309,7 @@ def test_every_figure_is_whole(name):
 def check_whole(figure, table, *, wide=False):
     """Width of a column, letters for the panels of the table, and no text cut off or over another."""
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
-    letters = [ax.get_title(loc="left").strip("()") for ax in panels]
+    letters = [ax.get_title(loc="left").strip("()\n") for ax in panels]
     assert sorted(table["panel"].unique()) == (letters if len(panels) > 1 else ["a"])
     assert len(table)
     assert figure.get_figwidth() == pytest.approx(6.9 if wide or len(panels) > 1 else 3.35)

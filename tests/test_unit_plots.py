@@ -6,6 +6,7 @@ import pytest
 from fourier_addition.errors import UserError
 from fourier_addition.plots.frame import PaperFigure
 from fourier_addition.plots.kinds.units import DRAWINGS
+from fourier_addition.plots.units import _spacing
 from fourier_addition.tables.cells import MAKERS
 
 OPTIONS = {"note": "a miniature", "labels": {}}
@@ -93,7 +94,8 @@ def test_a_figure_draws_what_it_is_given(kind):
         assert len(lines) == 4 and lines[0].get_ydata()[0] == pytest.approx(50)
     if kind == "neuron-activations":
         # the largest power first: layer 1 before layer 0, rank 1 before rank 2
-        assert [ax.get_title() for ax in figure.axes[:2]] == ["1.2", "1.3"]
+        names = [ax.get_title(loc="right").split("\n")[0] for ax in figure.axes[:2]]
+        assert names == ["layer 1, neuron 2", "layer 1, neuron 3"]
         assert any("period 2.5, R² 0.50" in text for text in texts)
     if kind.endswith("ablation"):
         module = "attention" if kind == "head-ablation" else "mlp"
@@ -125,3 +127,21 @@ def test_the_table_lists_the_top_units_of_each_band_over_all_layers():
     assert (first["band_power"] == 0.5).all() and (first["share"] == 0.5).all()
     assert cells.rows[0][:6] == ["attention", "low", "0.1", "50.0%", "10", "50%"]
     assert {row[-1] for row in cells.rows} == {"-", "+2.0"}
+
+
+@pytest.mark.parametrize(
+    ("period", "spacing"), [(100.0, 1), (8.0, 1), (2.0, 2), (2.04, 2), (2.5, 5), (3.3333, 10), (5.0, 5)]
+)
+def test_short_waves_are_joined_over_answers_at_which_they_change_little(period, spacing):
+    assert _spacing(period) == spacing
+    steps = np.cos(2 * np.pi * np.arange(0, 20 * spacing, spacing) / period)
+    assert np.abs(np.diff(steps)).max() < 0.8
+
+
+def test_even_and_odd_answers_are_told_apart_where_the_wave_is():
+    table = activations().assign(period=2.0)
+    figure, _ = DRAWINGS["neuron-activations"]({"activations": [table]}, OPTIONS)
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["even answers", "odd answers"]
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert [set(np.asarray(line.get_xdata()) % 2) for line in dots] == [{0}, {1}]
+    assert dots[0].get_markerfacecolor() != dots[1].get_markerfacecolor()

@@ -18,11 +18,11 @@ from PIL import Image
 from fourier_addition.errors import UserError
 from fourier_addition.files.whole import replacing
 from fourier_addition.pipeline.report.asked import asked_by
+from fourier_addition.pipeline.report.figures import few_colours
 from fourier_addition.pipeline.report.found import Figure, Study, Table, study_of
 
 WIDTH = 1000
-"""Largest width of a picture in pixels."""
-COLOURS = 64
+"""Width of the widest picture in pixels; all are made smaller alike, so that their types have one size."""
 LARGEST_CSV = 150_000
 """A larger CSV file stays out of the repository, in bytes."""
 
@@ -36,20 +36,30 @@ def write_gallery(study: Study, output: str | Path) -> None:
         raise UserError(f"There is no figure and no table in {study.folder} yet: `make` makes them.")
     with replacing(output) as folder:
         folder.mkdir(exist_ok=True)
+        scale = _scale(study.figures)
         for figure in study.figures:
-            _picture(figure, folder)
+            _picture(figure, folder, scale)
             _copy(figure.files, ".csv", folder)
         for table in study.tables:
             _copy(table.files, ".csv", folder)
         (folder / "index.md").write_text("\n".join(_page(study, folder)) + "\n")
 
 
-def _picture(figure: Figure, folder: Path) -> None:
+def _scale(figures: Sequence[Figure]) -> float:
+    """By how much pictures are made smaller."""
+    widths = []
+    for figure in figures:
+        with Image.open(figure.image) as image:
+            widths.append(image.width)
+    return min(1.0, WIDTH / max(widths, default=WIDTH))
+
+
+def _picture(figure: Figure, folder: Path, scale: float) -> None:
     """A small picture of few colours."""
     with Image.open(figure.image) as image:
-        small = image.convert("RGB")
-        small.thumbnail((WIDTH, 10 * WIDTH))
-        small.quantize(COLOURS).save(folder / f"{figure.name}.png", optimize=True)
+        size = round(scale * image.width), round(scale * image.height)
+        small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        few_colours(small).save(folder / f"{figure.name}.png", optimize=True)
 
 
 def _copy(files: Iterable[Path], suffix: str, folder: Path) -> None:

@@ -320,9 +320,9 @@ def _wrap_titles(figure: PaperFigure) -> bool:
 
 def _balanced(text: str, characters: int) -> str:
     """A text in as few lines of at most so many characters as it needs, none much longer than the others."""
-    lines = textwrap.wrap(text, characters, break_long_words=False)
+    lines = textwrap.wrap(text, characters, break_long_words=False, break_on_hyphens=False)
     for fewer in range(characters - 1, 1, -1):
-        closer = textwrap.wrap(text, fewer, break_long_words=False)
+        closer = textwrap.wrap(text, fewer, break_long_words=False, break_on_hyphens=False)
         if len(closer) > len(lines):
             break
         lines = closer

@@ -185,7 +185,7 @@ def plot_steering(
         ax.set_title(names[arm])
         step = 3 if arm == "turn" else 5
         ticks = [place for place, delta in enumerate(deltas) if delta % step == 0]
-        ax.set_xticks(ticks, [f"{deltas[place]:g}" for place in ticks])
+        ax.set_xticks(ticks, [f"{deltas[place]:g}".replace("-", "\N{MINUS SIGN}") for place in ticks])
         ax.set_xlabel("turned by")
         ax.spines[["top", "right"]].set_visible(True)
         parts.append((letter, own[list(DOSES)]))

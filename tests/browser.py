@@ -234,14 +234,27 @@ def too_faint(driver: Any, least: float = CONTRAST) -> list[str]:
                 const ground = scheme ? [0.07, 0.07, 0.07] : [1, 1, 1];
                 return layers.reverse().reduce((below, top) => over(top, below), ground);
             };
+            // What the rectangles of a drawing that lie behind a text make of the ground
+            const onShapes = (text, ground) => {
+                const box = text.getBoundingClientRect();
+                const x = (box.left + box.right) / 2, y = (box.top + box.bottom) / 2;
+                return [...text.ownerSVGElement.querySelectorAll("rect")].filter(each => {
+                    const own = each.getBoundingClientRect();
+                    return each.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING
+                        && own.left <= x && x <= own.right && own.top <= y && y <= own.bottom;
+                }).reduce((below, each) => {
+                    const style = getComputedStyle(each), fill = channels(style.fill);
+                    return over([...fill.slice(0, 3), fill[3] * style.fillOpacity], below);
+                }, ground);
+            };
             const found = new Map(), texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
             while (texts.nextNode()) {
                 const text = texts.currentNode.data.trim(), element = texts.currentNode.parentElement;
                 if (!text || !element || !shown(element)) continue;
                 if (element.closest("[aria-hidden=true], script, style")) continue;
-                const style = getComputedStyle(element), below = behind(element);
+                const style = getComputedStyle(element), svg = element instanceof SVGElement;
+                const ground = behind(element), below = ground && svg ? onShapes(element, ground) : ground;
                 if (!below) continue;
-                const svg = element instanceof SVGElement;
                 const own = over(channels(svg ? style.fill : style.color), below);
                 const [a, b] = [light(own), light(below)].sort((x, y) => y - x);
                 const contrast = (a + 0.05) / (b + 0.05);

@@ -360,7 +360,7 @@ def test_every_option_of_snakemake_is_understood(page, text):
         "make reslts",
         "make CONFIG=config/none.yaml",
         "make CONFG=config/arms.yaml",
-        "snakemake --cores all --configfile config/config.yaml results/tables/accuracy.csv",
+        "snakemake --cores all --configfile config/config.yaml results/tables/none.csv",
         "snakemake --workflow-profile profiles/none",
         "snakemake --no-such-option",
         "python -m fourier_addition.sizing --configfile config/paper.yaml",

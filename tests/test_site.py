@@ -62,6 +62,12 @@ def test_every_page_is_on_the_site_and_loads_nothing_from_elsewhere(site):
 
 
 @pytest.mark.system
+def test_no_row_of_a_table_stands_in_a_paragraph(site):
+    pages = [html.relative_to(site) for html in site.rglob("*.html") if "<p>| " in html.read_text()]
+    assert pages == []
+
+
+@pytest.mark.system
 def test_every_link_of_the_site_leads_to_a_page_and_an_anchor(site):
     anchors = {html: set(re.findall(r'\bid="([^"]+)"', html.read_text())) for html in site.rglob("*.html")}
     followed = 0

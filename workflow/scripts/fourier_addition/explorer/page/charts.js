@@ -154,8 +154,9 @@ function cells(width, title, description, columns, rows, name) {
     const y = 4 + room * place;
     parts.push(shape("text", { x: left - 8, y: y + 17, "text-anchor": "end" }, each.name));
     each.values.forEach((value, column) => {
+      // Pale enough that every number can be read on its cell, in light and dark.
       const x = left + wide * column, share = Math.max(0, Math.min(1, value));
-      parts.push(shape("rect", { x: x + 1, y: y + 1, width: wide - 2, height: room - 2, style: `fill: rgba(var(--plus), ${(0.06 + 0.94 * share).toFixed(2)})` }));
+      parts.push(shape("rect", { x: x + 1, y: y + 1, width: wide - 2, height: room - 2, style: `fill: rgba(var(--plus), ${(0.06 + 0.44 * share).toFixed(2)})` }));
       if (each.framed[column]) parts.push(shape("rect", { class: "frame", x: x + 1.5, y: y + 1.5, width: wide - 3, height: room - 3 }));
       if (wide >= 30) parts.push(shape("text", {
         x: x + wide / 2, y: y + 17, "text-anchor": "middle", class: share > 0.5 ? "cell strong" : "cell",

@@ -71,7 +71,7 @@ def _row(row: Mapping[Any, Any], study: Study) -> str:
         f'<td class="some">{escape(_text(row["here"]))}</td>',
         f'<td class="of-{_style(verdict)}">{drawing(row)}<span class="quiet">{criterion}</span></td>',
         f'<td><span class="badge {_style(verdict)}">{escape(verdict)}</span></td>',
-        f"<td>{_links(claim, study)}</td>",
+        f"<td>{_links(claim, _text(row['run']), study)}</td>",
     ]
     return f'<tr data-verdict="{escape(verdict)}">{"".join(cells)}</tr>'
 
@@ -86,12 +86,19 @@ def _text(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
 
 
-def _links(claim: str, study: Study) -> str:
-    """Links to the figures and tables that show a claim, and to their data, as far as they are there."""
+def _links(claim: str, run: str, study: Study) -> str:
+    """Links to the figures and tables that show a claim of a run, and to their data, where they are there."""
     seen = [name for statement in STATEMENTS if statement.claim == claim for name in statement.seen_in]
     figures: Sequence[str] = [each.name for each in study.figures]
-    # A kind stands for every figure of that kind.
-    of_kind = {name: [each.name for each in study.figures if each.words.kind == name] for name in seen}
+    # A kind stands for every figure of that kind that shows the run.
+    of_kind = {
+        name: [
+            each.name
+            for each in study.figures
+            if each.words.kind == name and (run in each.words.shown or each.words.shown in run)
+        ]
+        for name in seen
+    }
     named = list(dict.fromkeys(each for name in seen for each in of_kind[name] or [name]))
     tables = [each.name for each in study.tables]
     links = []

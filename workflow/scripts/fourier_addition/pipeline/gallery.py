@@ -89,14 +89,14 @@ def _of_figure(figure: Figure, folder: Path) -> Iterable[str]:
     facts = [f"Shown: {words.shown}." if words.shown else "", f"Keys: {keys}." if keys else ""]
     yield " ".join(text for text in facts if text)
     if (folder / csv).exists():
-        yield f"[Data]({csv})"
+        yield f"[Data: {csv}]({csv})"
 
 
 def _of_table(table: Table, folder: Path) -> Iterable[str]:
     yield from ("", f"## {table.name}: {table.words.title}" if table.words.title else f"## {table.name}", "")
     yield from (_row(cells) for cells in (table.headings, ["---"] * len(table.headings), *table.rows))
     if (folder / f"{table.name}.csv").exists():
-        yield from ("", f"[Data]({table.name}.csv)")
+        yield from ("", f"[Data: {table.name}.csv]({table.name}.csv)")
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -61,7 +61,8 @@ def _figure(figure: Figure, explorer: str) -> str:
         "Keys": keys,
         "Data": data_link(csv[0], "what is drawn", id=f"{place}-data") if csv else "",
         "Explorer": _explorer_link(words.explored, explorer),
-        "Note": escape(_sentence(words.note)),
+        # A note may begin with a name, which stays as it is written.
+        "Note": escape("; ".join(words.note.split("\n")) + "." if words.note else ""),
     }
     listed = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in entries.items() if text)
     of_runs = f", of {words.shown}" if words.shown else ""

@@ -243,7 +243,9 @@ def too_faint(driver: Any, least: float = CONTRAST) -> list[str]:
                     return each.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING
                         && own.left <= x && x <= own.right && own.top <= y && y <= own.bottom;
                 }).reduce((below, each) => {
-                    const style = getComputedStyle(each), fill = channels(style.fill);
+                    const style = getComputedStyle(each);
+                    if (style.fill === "none") return below;
+                    const fill = channels(style.fill);
                     return over([...fill.slice(0, 3), fill[3] * style.fillOpacity], below);
                 }, ground);
             };

@@ -55,8 +55,11 @@ def test_progress_has_a_panel_for_losses_and_for_each_source():
         found = progress_spectra(generator.standard_normal((21, 8)), {"mlp": logits}, bands, basis, analysis)
         spectra.append(found.assign(name="one", epoch=epoch))
     figure, drawn = plot_progress(pd.concat(losses), pd.concat(spectra))
-    titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles == ["(a) loss (nats)", "(b) embedding", "(c) MLP"]
+    assert [ax.get_title() for ax in figure.axes] == ["loss", "embedding", "MLP"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["(a)", "(b)", "(c)"]
+    # Prominences have one logarithmic scale.
+    _, *places = figure.axes
+    assert {ax.get_yscale() for ax in places} == {"log"} and len({ax.get_ylim() for ax in places}) == 1
     assert set(drawn.loc[drawn["panel"] == "a", "split"]) == {"test"}
     seen = drawn[(drawn["panel"] == "c") & (drawn["periods"] == "key")]
     assert sorted(set(seen["period"])) == [2, 5, 10] and set(seen["epoch"]) == {0, 2}

@@ -342,6 +342,19 @@ def _everything_written(figure, renderer):
                 yield box
 
 
+def test_a_long_title_is_broken_into_lines_of_like_length_and_its_letter_stands_beside_the_first():
+    with theme.style():
+        figure, axes = frame.panels(1, 3, height=2)
+        axes[0, 0].set_title("frozen pre-trained embedding, numbers")
+        axes[0, 1].set_title("short")
+        frame.finish(figure, title=None, note=None)
+    assert axes[0, 0].get_title() == "frozen pre-trained\nembedding, numbers"
+    assert axes[0, 0].get_title(loc="left") == "(a)\n" and axes[0, 1].get_title(loc="left") == "(b)"
+    figure.draw_without_rendering()
+    letter, heading = (t.get_window_extent() for t in (axes[0, 0]._left_title, axes[0, 0].title))
+    assert letter.y1 == pytest.approx(heading.y1, abs=3) and letter.x1 < heading.x0
+
+
 def test_save_writes_three_files_that_agree(tmp_path):
     stem = tmp_path / "mini.finetuned.figure-1a"
     figure, table = plot_lens(lens_table())

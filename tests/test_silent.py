@@ -759,6 +759,14 @@ def test_another_model_under_the_same_path_is_fetched_anew(tmp_path):
     before = json.loads(Path(study / target).read_text())["digest"]
     snakemake(study, target, "--cores", "1")
     assert json.loads(Path(study / target).read_text())["digest"] != before
+    # A folder that is not there takes nothing away; another path that is not there is named.
+    own.rename(tmp_path / "elsewhere")
+    said = snakemake(study, target, "--cores", "1")
+    assert "models.own: its folder is not there; the copy that was made of it is used." in said
+    assert "Nothing to be done" in said
+    path.write_text(path.read_text().replace(str(own), str(tmp_path / "nowhere")))
+    said = snakemake(study, target, "--cores", "1", expect=1)
+    assert "nowhere: there is no such directory" in said
 
 
 # What other readers open

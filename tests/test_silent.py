@@ -588,6 +588,15 @@ def test_a_name_that_cannot_be_a_file_gets_a_sentence(config, section, name):
         validated(renamed(config, section, old, name))
 
 
+@pytest.mark.parametrize("label", ["_hidden", "", " "])
+def test_a_label_that_no_legend_shows_gets_a_sentence(config, label):
+    next(iter(config["runs"].values()))["label"] = label
+    with pytest.raises(
+        UserError, match=r"`runs\.\S+\.label` is '.*': a label is not empty and does not begin"
+    ):
+        validated(config)
+
+
 def test_names_that_differ_in_capitals_alone_meet(config):
     config["tasks"]["ADDITION-8"] = config["tasks"]["addition-8"]
     with pytest.raises(UserError, match=r"`tasks\.ADDITION-8`.*'addition-8' only in capitals"):

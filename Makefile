@@ -21,27 +21,29 @@ TEST := $(VENV)/.set-up-test
 SITE := $(VENV)/.set-up-site
 # Targets stand before `--configfile`, which would take them for files of its own.
 SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) $(if $(PROFILE),--workflow-profile $(PROFILE)) \
-    --configfile $(CONFIG)
+    --configfile "$(CONFIG)"
 SET_UP = VENV="$(VENV)" PYTHON="$(PYTHON)" sh workflow/set-up.sh
 
-.PHONY: all setup cluster setup-test results report test test-system lint format docs gallery site notebooks \
+.PHONY: all configuration setup cluster setup-test results report test test-system lint format docs gallery site notebooks \
     clean-results verify why bench-ablation bench-capture bench-training
 
 all: results
 
-setup: $(RUN) $(CONFIG) $(if $(PROFILE),$(CLUSTER))
+setup: configuration $(RUN) $(if $(PROFILE),$(CLUSTER))
 
 cluster: $(CLUSTER)
 
 setup-test: setup $(TEST) $(SITE)
 
-# A configuration is never made; where it is missing, say so before anything is set up.
-$(CONFIG):
-	@echo "There is no configuration $(CONFIG): give the path of a YAML file, as in make CONFIG=config/minilm.yaml" >&2
-	@exit 1
+# What no reader of YAML can open is said before anything is set up.
+configuration:
+	@[ -f "$(CONFIG)" ] && [ -r "$(CONFIG)" ] || { echo "There is no configuration $(CONFIG) that can be read:" \
+	    "give the path of a YAML file, as in make CONFIG=config/minilm.yaml" >&2; exit 1; }
+	@! command -v iconv > /dev/null || iconv -f UTF-8 -t UTF-8 "$(CONFIG)" > /dev/null 2>&1 || \
+	    { echo "The configuration $(CONFIG) is no text in UTF-8: save it as UTF-8" >&2; exit 1; }
 
 # Each stamp stands for one section of the lock.
-$(RUN): requirements.lock workflow/set-up.sh
+$(RUN): requirements.lock workflow/set-up.sh | configuration
 	$(SET_UP) run
 	touch $@
 
@@ -62,7 +64,7 @@ results: setup
 
 report: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.report results \
-	    --configfile $(CONFIG) --output report.html
+	    --configfile "$(CONFIG)" --output report.html
 
 # What an edit of the package, the rules or the plots can break; `test-system` has the rest (CONTRIBUTING.md).
 # One thread a worker: threads of several workers on the same cores wait for one another.
@@ -107,7 +109,7 @@ docs: setup
 
 # What `make` would run and why, for the same CONFIG and TARGETS.
 why: setup
-	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.why $(TARGETS) --configfile $(CONFIG)
+	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.why $(TARGETS) --configfile "$(CONFIG)"
 
 verify: setup
 	PYTHONPATH=workflow/scripts $(BIN)/python -m fourier_addition.pipeline.verify results

@@ -210,6 +210,9 @@ def test_a_key_that_stands_twice_is_named(tmp_path):
     path.write_text("runs:\n  a: {epochs: 1}\n  b:\n    epochs: 2\n    epochs: 3\n")
     with pytest.raises(UserError, match=r"sets `runs\.b\.epochs` twice, in lines 4 and 5"):
         require_distinct_keys(path)
+    path.write_text("a: {b: 1, b: 2}\n")
+    with pytest.raises(UserError, match=r"sets `a\.b` twice, in line 1: keep one of the two"):
+        require_distinct_keys(path)
     for shipped in SHIPPED:
         require_distinct_keys(shipped)
 

@@ -149,6 +149,13 @@ def test_a_partial_run_has_a_report_and_one_sentence_about_the_rest(results, cap
     assert about[0].replace("`", "") in page.text
 
 
+def test_a_configuration_in_a_folder_with_a_space_is_given_in_quotes(results, tmp_path, capsys):
+    spaced = tmp_path / "my study.yaml"
+    shutil.copy(CONFIG, spaced)
+    report(results, config=spaced)
+    assert f"`make CONFIG='{spaced}'` makes them." in capsys.readouterr().out
+
+
 def test_the_page_opens_on_the_claims_and_has_the_figures_in_the_papers_order(results):
     page, _ = report(results)
     headings = [place for place in page.ids if not place.startswith(("figure:", "table:"))]

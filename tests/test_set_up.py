@@ -150,3 +150,36 @@ def test_every_target_installs_what_it_needs(words, sections):
     output = made(*words)
     assert re.findall(r"^VENV=\"not-there\" .* sh workflow/set-up\.sh (\w+)$", output, re.M) == sections
     assert ("--workflow-profile profiles/slurm" in output) == ("PROFILE=profiles/slurm" in words)
+
+
+@pytest.mark.parametrize("target", ["all", "why", "report", "verify"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "There is no configuration {file} that can be read: give the path of a YAML file"),
+        ("a folder", "There is no configuration {file} that can be read: give the path of a YAML file"),
+        (b"# \xfcber", "The configuration {file} is no text in UTF-8: save it as UTF-8"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_named_before_the_set_up(tmp_path, target, content, said):
+    file = tmp_path / "mine.yaml"
+    if content == "a folder":
+        file.mkdir()
+    elif content is not None:
+        file.write_bytes(content)
+    ran = subprocess.run(
+        ["make", target, f"CONFIG={file}", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    # The second line is make's own.
+    assert ran.returncode != 0 and ran.stdout == "" and len(ran.stderr.splitlines()) == 2
+    assert ran.stderr.startswith(said.format(file=file)) and not (tmp_path / "venv").exists()
+
+
+def test_a_configuration_may_have_a_space_and_a_quote_in_its_path(tmp_path):
+    file = tmp_path / "it's mine.yaml"
+    file.write_text("")
+    for target in ("all", "why", "report"):
+        assert f'--configfile "{file}"' in made(target, f"CONFIG={file}")

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import os
 import re
 import shutil
@@ -87,6 +88,10 @@ SPOILT = {
         )
         for method in ("bitsandbytes", "gptq", "awq", "compressed-tensors", "fp8", "unheard-of")
     },
+    "a quantisation without a method": (
+        lambda f: edit_config(f, quantization_config={"load_in_8bit": True}),
+        rf"names a quantisation \(`quantization_config`\): .*{QUANTISED}",
+    ),
     "fewer layers in the config": (
         lambda f: edit_config(f, num_hidden_layers=1),
         r"hold model\.layers\.1\.\S+, for which the model of config.json has no place",
@@ -104,7 +109,10 @@ SPOILT = {
         lambda f: (f / "adapter_config.json").write_text("{}"),
         "adapter_config.json belongs to an adapter",
     ),
-    "not finite": (with_tensor(UP, torch.full((96, 48), torch.nan)), f"{UP} with values that are not finite"),
+    "not finite": (
+        with_tensor(UP, torch.full((96, 48), torch.nan)),
+        rf"{UP} with values that are not finite as float32: get the file again",
+    ),
     "a type that is none": (lambda f: edit_config(f, num_hidden_layers="two"), "config.json cannot be used"),
     "an activation that is none": (lambda f: edit_config(f, hidden_act="zzz"), "'zzz' is not known"),
     "a rope type that is none": (
@@ -370,6 +378,29 @@ def test_numbers_logits_and_answers_are_those_of_plain_libraries(family, kind, c
         assert "".join(text.split()) == "".join(own.split())
 
 
+@pytest.mark.parametrize(
+    ("kind", "class_name", "said"),
+    [
+        (
+            "byte-level, digits apart",
+            "GPT2Tokenizer",
+            r"GPT2Tokenizer would write '12' as \['12'\]; .*\['1', '2'\]",
+        ),
+        ("byte-level", "GPT2Tokenizer", None),
+        ("byte-level, digits apart", "PreTrainedTokenizerFast", None),
+    ],
+)
+def test_numbers_that_the_class_would_write_otherwise_are_said(kind, class_name, said, tmp_path, caplog):
+    directory_of(tmp_path, kind, "gpt2", class_name, "one file")
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        load_model(tmp_path)
+    if said is None:
+        assert caplog.text == ""
+    else:
+        assert len(caplog.records) == 1 and re.search(said, caplog.text)
+
+
 def test_the_sweep_is_wide():
     assert len(set(SWEEP)) == len(SWEEP) == len(FAMILIES) * (len(KINDS) + len(OLDER)) == 182
     assert {layout for *_, layout in SWEEP} == {"one file", "shards", "older files", "older files, shards"}
@@ -557,6 +588,15 @@ def test_a_name_that_cannot_be_a_file_gets_a_sentence(config, section, name):
         validated(renamed(config, section, old, name))
 
 
+@pytest.mark.parametrize("label", ["_hidden", "", " "])
+def test_a_label_that_no_legend_shows_gets_a_sentence(config, label):
+    next(iter(config["runs"].values()))["label"] = label
+    with pytest.raises(
+        UserError, match=r"`runs\.\S+\.label` is '.*': a label is not empty and does not begin"
+    ):
+        validated(config)
+
+
 def test_names_that_differ_in_capitals_alone_meet(config):
     config["tasks"]["ADDITION-8"] = config["tasks"]["addition-8"]
     with pytest.raises(UserError, match=r"`tasks\.ADDITION-8`.*'addition-8' only in capitals"):
@@ -728,6 +768,14 @@ def test_another_model_under_the_same_path_is_fetched_anew(tmp_path):
     before = json.loads(Path(study / target).read_text())["digest"]
     snakemake(study, target, "--cores", "1")
     assert json.loads(Path(study / target).read_text())["digest"] != before
+    # A folder that is not there takes nothing away; another path that is not there is named.
+    own.rename(tmp_path / "elsewhere")
+    said = snakemake(study, target, "--cores", "1")
+    assert "models.own: its folder is not there; the copy that was made of it is used." in said
+    assert "Nothing to be done" in said
+    path.write_text(path.read_text().replace(str(own), str(tmp_path / "nowhere")))
+    said = snakemake(study, target, "--cores", "1", expect=1)
+    assert "nowhere: there is no such directory" in said
 
 
 # What other readers open
@@ -854,9 +902,12 @@ class TestWhy:
         study = finished(tmp_path_factory.getbasetemp())
         assert self.why(study) == "Nothing would rerun.\n"
         # Values come beside those of the file, also in its mappings, and are the schema's numbers.
-        nested = ("models={mini: {precision: bfloat16}}", "runs={mini.finetuned: {epochs: 3}}")
+        run = "{epochs: 3.0, learning_rate: 1e-5, betas: [9e-1, 1e-3]}"
+        nested = ("models={mini: {precision: bfloat16}}", f"runs={{mini.finetuned: {run}}}")
         said = self.why(study, "--config", "capture={dtype: float16}", *nested)
         assert "the configuration value `epochs` changed from 2 to 3" in said
+        assert re.search(r"value `learning_rate` changed from \S+ to 1e-05", said)
+        assert re.search(r"value `betas.*` changed from .* to .*0\.001", said)
         for value in ("float16", "bfloat16"):
             assert f"the configuration value `dtype` changed from float32 to {value}" in said
 

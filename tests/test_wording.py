@@ -78,6 +78,30 @@ def test_names_of_ticks_titles_and_notes_are_readable_too(no_other_fonts, tmp_pa
     assert any(spelled in text.get_text() for text in figure.texts)
 
 
+MARKED = ("costs $5 and $6", "$x_{$", r"$\frac{$", "a|b", 'quo"te', r"\alpha", "$HOME")
+
+
+@pytest.mark.parametrize("label", MARKED)
+def test_marks_in_a_label_are_drawn_as_they_are(label, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure, drawn = plot_training(histories(label, "other"))
+        final, rows = plot_final_accuracy(finals(label, "other"), title=label, note=label)
+        save(figure, drawn, tmp_path / "figure")
+        save(final, rows, tmp_path / "final")
+    texts = [legend_of(figure).get_texts()[0], final.axes[0].get_yticklabels()[0], *final.texts]
+    shown = [drawn_as(text) for text in texts]
+    assert shown[0] == f"{label} (1 seed)" and label in shown[1] and any(label in each for each in shown[2:])
+    assert label in (tmp_path / "figure.csv").read_text().replace('""', '"')
+
+
+def drawn_as(text):
+    """The characters that matplotlib draws for a text; mathematics would be none."""
+    made, is_math = text._preprocess_math(text.get_text())
+    assert not is_math
+    return made
+
+
 def test_another_font_of_the_machine_is_taken(tmp_path):
     assert lacking(SYMBOL) == {SYMBOL}
     families, unknown = families_for({SYMBOL})

@@ -48,7 +48,7 @@ from fourier_addition.pipeline.explorer_files import (
     explorer_runs,
 )
 from fourier_addition.pipeline.figures import views
-from fourier_addition.pipeline.own_files import own_files
+from fourier_addition.pipeline.own_files import is_kept_copy, own_files
 from fourier_addition.sources import is_gguf
 from fourier_addition.pipeline.snakemake_private import (
     configuration_files,
@@ -115,6 +115,15 @@ GGUF_MODELS = [name for name, entry in config["models"].items() if is_gguf(entry
 FETCHED_MODELS = [
     name for name in config["models"] if name not in (*PRETRAINED_MODELS, *GGUF_MODELS)
 ]
+# A disk that is not mounted takes nothing away from a finished study.
+KEPT_COPIES = [
+    name
+    for name, entry in config["models"].items()
+    if is_kept_copy(
+        entry,
+        f"{(paths.gguf if name in GGUF_MODELS else paths.model)(name)}.json",
+    )
+]
 CLAIMS = [name for name, table in config["tables"].items() if table["kind"] == "claims"]
 CAPTURE_SPLIT = config["capture"]["split"]
 
@@ -122,6 +131,11 @@ CAPTURE_SPLIT = config["capture"]["split"]
 def alternatives(names):
     """A pattern that matches exactly these names; one that matches nothing where there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def without_copies(names):
+    """Names of models that are fetched; a copy whose folder is not there is used as it is."""
+    return [name for name in names if name not in KEPT_COPIES]
 
 
 def digest(script):

@@ -10,7 +10,7 @@ rule fetch_model:
     log:
         "logs/models/{model}.log",
     wildcard_constraints:
-        model=alternatives(FETCHED_MODELS),
+        model=alternatives(without_copies(FETCHED_MODELS)),
     # Compute nodes often have no way out to the internet.
     localrule: True
     conda:
@@ -33,7 +33,7 @@ rule fetch_gguf:
     log:
         "logs/models/{model}.fetch.log",
     wildcard_constraints:
-        model=alternatives(GGUF_MODELS),
+        model=alternatives(without_copies(GGUF_MODELS)),
     # Compute nodes often have no way out to the internet.
     localrule: True
     conda:

@@ -26,6 +26,11 @@ def say_what_has_no_record():
     """Snakemake takes results without a record for up to date; this says so, also where nothing is to do."""
     for line in unrecorded_sentences(kept_without_record(workflow)):
         print(line, file=sys.stderr)
+    for name in KEPT_COPIES:
+        print(
+            f"models.{name}: its folder is not there; the copy that was made of it is used.",
+            file=sys.stderr,
+        )
 
 
 # The lock must be held before Snakemake looks at the files. What it saw while another Snakemake was at

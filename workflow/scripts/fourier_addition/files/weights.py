@@ -49,7 +49,8 @@ def _refuse_quantisation(file: Path, shown: str) -> None:
     for key in ("quantization_config", "compression_config"):
         if config.get(key):
             method = config[key].get("quant_method") if isinstance(config[key], dict) else None
-            raise UserError(f"{shown} names a quantisation (`{key}`, method {method}): {USE_FLOATS}.")
+            named = f", method {method}" if method else ""
+            raise UserError(f"{shown} names a quantisation (`{key}`{named}): {USE_FLOATS}.")
 
 
 def stored_types(file: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from fourier_addition.errors import UserError
+from fourier_addition.files.model_texts import ANOTHER_COPY
 from fourier_addition.files.weights import NO_WEIGHT, USE_FLOATS
 
 _ADAPTER = re.compile(r"lora_|adapter|\bia3_|prompt_embeddings", re.IGNORECASE)
@@ -60,8 +61,9 @@ def check_loaded(directory: str | Path, model: nn.Module, info: Mapping[str, Ite
             )
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter.detach()).all():
-            hint = "" if parameter.dtype == torch.float32 else "; set the model's `precision` to float32"
+            exact = parameter.dtype == torch.float32
+            remedy = ANOTHER_COPY if exact else "set the model's `precision` to float32"
             raise UserError(
                 f"The weights in {directory} hold {name} with values that are not finite as "
-                f"{str(parameter.dtype).removeprefix('torch.')}{hint}."
+                f"{str(parameter.dtype).removeprefix('torch.')}: {remedy}."
             )

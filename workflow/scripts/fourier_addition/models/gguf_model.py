@@ -24,6 +24,7 @@ from transformers.modeling_gguf_pytorch_utils import (
 
 from fourier_addition.errors import UserError
 from fourier_addition.files.gguf_header import GgufHeader, read_header
+from fourier_addition.files.model_texts import ANOTHER_COPY
 from fourier_addition.models.gguf_config import gguf_config
 from fourier_addition.models.gguf_tokenizer import gguf_tokenizer
 from fourier_addition.models.quiet import quiet
@@ -93,7 +94,7 @@ def gguf_weights(header: GgufHeader, config: PretrainedConfig, shown: str) -> di
                 f" {wanted[name]}."
             )
         if not np.isfinite(values).all():
-            raise UserError(f"{shown} holds {tensor.name} with values that are not finite.")
+            raise UserError(f"{shown} holds {tensor.name} with values that are not finite: {ANOTHER_COPY}.")
         weights[name] = torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
     # All of the model; a tied unembedding is the embedding.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,17 +21,22 @@ from fourier_addition.files.model_texts import (
 )
 from fourier_addition.models.configuration import LOCAL, in_own_words
 from fourier_addition.models.quiet import quiet
-from fourier_addition.numbers import LEAD
+from fourier_addition.numbers import ANSWER_FORMS, LEAD, encode_after
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", *SENTENCEPIECE)
 GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+COMPARED = (0, 7, 12, 57, 100, 360, 1234)
+"""Numbers of one to four digits, on which another splitting rule shows."""
+
+logger = logging.getLogger(__name__)
 
 
 def load_tokenizer(directory: str | Path) -> Any:
     """The tokenizer of a directory: what its tokenizer.json says, wherever there is one.
 
     Hugging Face rebuilds some tokenizers from the name of their class, with the class's own splitting rules
-    in place of the file's; numbers are then written as other tokens. The class gives the special tokens only.
+    in place of the file's; numbers are then written as other tokens. The class gives the special tokens only,
+    and a warning says where it would write a number otherwise.
     Without a tokenizer.json, the class that the directory names reads the older files.
     Raises UserError that names the file at fault and what to do.
     """
@@ -58,6 +65,9 @@ def load_tokenizer(directory: str | Path) -> Any:
 
     # The file itself, under the names that the class gives its special tokens
     if own is not None:
+        # A class that fails at a text is not asked for one later.
+        with suppress(Exception):
+            _say_what_the_class_writes(file, found, own)
         named = {f"{name}_token": getattr(found, f"{name}_token", None) for name in SPECIAL_TOKENS}
         named = {name: token for name, token in named.items() if token is not None}
         build: Any = PreTrainedTokenizerFast
@@ -67,6 +77,25 @@ def load_tokenizer(directory: str | Path) -> Any:
     with in_own_words(f"The tokenizer in {directory} cannot tokenize"):
         found([f"{LEAD} 0"])
     return found
+
+
+def _say_what_the_class_writes(file: Path, found: Any, own: Tokenizer) -> None:
+    """Warn of the first number for which the class of transformers has other tokens than the file."""
+    for form in ANSWER_FORMS.values():
+        for number in COMPARED:
+            text = form.format(number=number)
+            ids = encode_after(lambda line: own.encode(line, add_special_tokens=False).ids, text)
+            other = encode_after(lambda line: found.encode(line, add_special_tokens=False), text)
+            if ids != other:
+                logger.warning(
+                    "%s: transformers' %s would write %r as %s; the file says %s, and is followed.",
+                    file,
+                    type(found).__name__,
+                    text,
+                    found.convert_ids_to_tokens(other),
+                    [own.id_to_token(id_) for id_ in ids],
+                )
+                return
 
 
 def _named_class(settings: dict[str, Any]) -> Any:

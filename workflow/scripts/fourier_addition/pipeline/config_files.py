@@ -31,9 +31,8 @@ def require_distinct_keys(file: str | Path) -> None:
                 name = f"{where}.{key.value}" if where else str(key.value)
                 line = key.start_mark.line + 1
                 if name in seen:
-                    raise UserError(
-                        f"{file} sets `{name}` twice, in lines {seen[name]} and {line}: keep one of the two."
-                    )
+                    place = f"line {line}" if line == seen[name] else f"lines {seen[name]} and {line}"
+                    raise UserError(f"{file} sets `{name}` twice, in {place}: keep one of the two.")
                 seen[name] = line
                 todo.append((value, name))
         elif isinstance(node, yaml.SequenceNode):

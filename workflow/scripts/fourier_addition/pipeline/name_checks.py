@@ -36,8 +36,10 @@ def check_names(config: Mapping[str, Any]) -> None:
     for section in NAMED:
         entries = config.get(section)
         if isinstance(entries, Mapping):
-            for name in entries:
+            for name, entry in entries.items():
                 _check_name(section, name)
+                if isinstance(entry, Mapping):
+                    _check_label(section, name, entry.get("label"))
             _check_distinct(section, entries)
     ablations = config.get("ablations")
     ranges = ablations.get("digit_ranges") if isinstance(ablations, Mapping) else None
@@ -59,6 +61,15 @@ def _check_name(section: str, name: Any) -> None:
         )
     if _PERIODIC.search(name):
         raise UserError(f"{where}: the name repeats its end twenty times, which Snakemake refuses.")
+
+
+def _check_label(section: str, name: str, label: Any) -> None:
+    """Refuse a label that no legend would show; one that is no text is for the schema to name."""
+    if isinstance(label, str) and (not label.strip() or label.startswith("_")):
+        raise UserError(
+            f"Config key `{section}.{name}.label` is {label!r}: a label is not empty and does not begin with "
+            "'_', as legends leave such labels out."
+        )
 
 
 def _check_distinct(section: str, names: Iterable[str]) -> None:

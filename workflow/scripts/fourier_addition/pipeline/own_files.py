@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,3 +27,24 @@ def own_files(entry: Mapping[str, Any]) -> list[str]:
                 continue
             found += [str(file) for file in files if file.suffix in KEPT and file.is_file()]
     return found
+
+
+def is_kept_copy(entry: Mapping[str, Any], manifest: str | Path) -> bool:
+    """Whether the folders of a model of the user's are not there, but a copy that was made of one of them is.
+
+    entry: the model's value under `models`. manifest: of the copy. Another `path`, `file` or `sha256` than
+    the copy's asks for another model.
+    """
+    folders = [source.get("path") for source in entry["sources"]]
+    try:
+        if None in folders or any(Path(folder).expanduser().exists() for folder in folders):
+            return False
+        copy = json.loads(Path(manifest).read_text(encoding="utf-8"))["provenance"]
+        same = any(
+            (source["path"], source.get("file")) == (copy["source"], copy.get("file"))
+            for source in entry["sources"]
+        )
+        wanted = entry.get("sha256", copy["weights_sha256"])
+        return same and copy["kind"] == "path" and bool(wanted.lower() == copy["weights_sha256"])
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError):
+        return False

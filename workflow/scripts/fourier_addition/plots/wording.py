@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import matplotlib
-from matplotlib import font_manager
+from matplotlib import cbook, font_manager
 from matplotlib.artist import Artist
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -95,6 +95,11 @@ def spelled_out(text: str, unknown: set[str]) -> str:
     return runs.sub(lambda run: f"[{' '.join(f'U+{ord(each):04X}' for each in run[0])}]", text)
 
 
+def literal(text: str) -> str:
+    """A text whose dollar signs are drawn; matplotlib would set what is between two as mathematics."""
+    return text.replace("$", r"\$") if cbook.is_math_text(text) else text
+
+
 def shortened(text: str, characters: int, lines: int = LINES) -> str:
     """A text in lines of at most so many characters; what goes beyond the last line ends in an ellipsis."""
     characters = max(8, characters)
@@ -147,20 +152,25 @@ def settle_texts(figure: Figure, explained: Sequence[Artist], note: str | None) 
     families, unknown = families_for(set().union(*map(lacking, everything)))
     if unknown:
         _say(unknown)
-        for text, change in _texts(figure):
-            if unknown & set(text):
-                change(lambda text: spelled_out(text, unknown))
-        for artist in explained:
-            artist.set_label(spelled_out(str(artist.get_label()), unknown))
+
+    def drawable(text: str) -> str:
+        return literal(spelled_out(text, unknown))
+
+    for text, change in _texts(figure):
+        if drawable(text) != text:
+            change(drawable)
+    for artist in explained:
+        if drawable(label := str(artist.get_label())) != label:
+            artist.set_label(drawable(label))
 
     # Long names of ticks would take the panel's room.
     for axis, names in named:
-        fitting = [shortened(spelled_out(name, unknown), TICK_LABEL, TICK_LINES) for name in names]
+        fitting = [literal(shortened(spelled_out(name, unknown), TICK_LABEL, TICK_LINES)) for name in names]
         if fitting != names:
             axis.set_ticklabels(fitting)
     if families:
         _take(families, figure)
-    return spelled_out(note, unknown) if note else note
+    return drawable(note) if note else note
 
 
 def _take(families: Sequence[str], figure: Figure) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 import pandas as pd
 from PIL import Image
@@ -82,7 +83,7 @@ class Study:
             return []
         return [
             f"Of {self.asked.configuration}, {' and '.join(parts)} are not there yet: "
-            f"`make CONFIG={self.asked.configuration}` makes them."
+            f"`make CONFIG={quote(str(self.asked.configuration))}` makes them."
         ]
 
 

@@ -26,8 +26,8 @@ def probed_states(states: int, asked: int | Sequence[int]) -> list[int]:
     if not isinstance(asked, int):
         if max(asked) >= states:
             raise UserError(
-                f"Config key `analysis.probe_states` names state {max(asked)}, but the model has the states 0 "
-                f"to {states - 1}."
+                f"Config key `analysis.probe_states` names state {max(asked)}, but the model has the states "
+                f"0 to {states - 1}."
             )
         return sorted(set(asked))
     if asked == 0 or asked >= states:

@@ -82,9 +82,9 @@ def plot_circles(
 ) -> tuple[Figure, pd.DataFrame]:
     """R2 of Fourier probes by layer and period, a panel for each target at each position.
 
-    table: of `position_probes`. digits: show the digits of the sum, not operands and sum. Grey periods are controls; a white dot marks an R2 whose interval is above
-    shuffled numbers. Returns the figure and the drawn table: panel and the columns above. Raises UserError
-    when a column is missing.
+    table: of `position_probes`. digits: show the digits of the sum, not operands and sum. Grey periods are
+    controls; a white dot marks an R2 whose interval is above shuffled numbers. Returns the figure and the
+    drawn table: panel and the columns above. Raises UserError when a column is missing.
     """
     require(table, COLUMNS, "the probes at positions")
     shown = _panels_of(table, digits=digits)

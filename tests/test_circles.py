@@ -116,6 +116,11 @@ def test_figures_draw_what_they_are_given():
     assert (own["r2"] == 0.9).all() and set(own["position"]) == {"a"}
     image = figure.axes[0].images[0].get_array()
     assert image.shape == (10, 4) and image[0, 0] == 0.9 and image[1, 0] == 0.0
+    digits = drawn[drawn["position"].str.startswith("answer") & (drawn["target"] == "sum")]
+    table = pd.concat([probes(planted), digits.drop(columns="panel").assign(target="digit 1")])
+    figure, shown = plot_circles(table, digits=True)
+    assert set(shown["target"]) == {"digit 1"} and shown["panel"].nunique() == 2
+    assert "digit 1, before answer token 2" in [ax.get_title().replace("\n", " ") for ax in figure.axes]
     figure, drawn = plot_coarse_to_fine(probes(planted), note="a note")
     assert set(drawn["position"]) == {"answer 1", "answer 2"} and set(drawn["target"]) == {"sum"}
     figure, drawn = plot_contributions(contributions_table())

@@ -324,7 +324,7 @@ def small(name: str, model: Path, digits: Path) -> dict[str, Any]:
     """A shipped configuration with other sources of weights, fewer numbers, steps and seeds."""
     config = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
     for entry in config["models"].values():
-        (source,) = entry["sources"]
+        source = entry["sources"][0]
         if "pretrain" in source:
             entry["architecture"] |= {"layers": 2, "width": 48, "inner": 64}
         else:

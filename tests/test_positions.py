@@ -6,7 +6,7 @@ import pytest
 import torch
 from fourier_addition.analysis.contributions import contributions, parts_of, probe_directions
 from fourier_addition.analysis.fourier_probes import circle, ridge_predictions
-from fourier_addition.analysis.position_probes import digits_of, position_probes, spread_states
+from fourier_addition.analysis.position_probes import digits_of, position_probes, probed_states
 from fourier_addition.analysis.prompted import prompted_examples
 from fourier_addition.capture.dataset import open_capture
 from fourier_addition.capture.positions import capture_positions
@@ -138,12 +138,11 @@ def test_digits_and_states_are_named():
         "digit 3": [8, 0],
     }
     assert digits_of(np.array([8, 10])) == {} and digits_of(np.array([8, 9])) == {}
-    assert spread_states(31, 4) == [0, 10, 20, 30] and spread_states(4, 0) == spread_states(4, 9) == [
-        0,
-        1,
-        2,
-        3,
-    ]
+    assert probed_states(31, 4) == [0, 10, 20, 30]
+    assert probed_states(4, 0) == probed_states(4, 9) == [0, 1, 2, 3]
+    assert probed_states(31, [24, 5, 24]) == [5, 24]
+    with pytest.raises(UserError, match="names state 31, but the model has the states 0 to 30"):
+        probed_states(31, [5, 31])
 
 
 def test_a_masked_model_and_a_token_that_runs_on_get_one_sentence(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,28 @@ import xarray as xr
 
 from fourier_addition.analysis.fourier_probes import COLUMNS as PROBE_COLUMNS
 from fourier_addition.analysis.fourier_probes import fourier_probe_table
+from fourier_addition.errors import UserError
 
 COLUMNS = ("position", "layer", "target", *PROBE_COLUMNS)
 ABSENT = -1
 
 
-def spread_states(states: int, count: int) -> list[int]:
-    """At most `count` of the states 0..states-1, evenly spaced, the first and the last among them; 0: all."""
-    if count == 0 or count >= states:
+def probed_states(states: int, asked: int | Sequence[int]) -> list[int]:
+    """Which of the states 0..states-1 are probed, in their order.
+
+    asked: the states themselves; or how many at most, evenly spaced, the first and the last among them, and
+    0 for all. Raises UserError for a state that is not there.
+    """
+    if not isinstance(asked, int):
+        if max(asked) >= states:
+            raise UserError(
+                f"Config key `analysis.probe_states` names state {max(asked)}, but the model has the states "
+                f"0 to {states - 1}."
+            )
+        return sorted(set(asked))
+    if asked == 0 or asked >= states:
         return list(range(states))
-    return sorted({round(place) for place in np.linspace(0, states - 1, max(2, count))})
+    return sorted({round(place) for place in np.linspace(0, states - 1, max(2, asked))})
 
 
 def probed_examples(capture: xr.Dataset, position: str) -> np.ndarray:
@@ -71,20 +83,20 @@ def targets_at(capture: xr.Dataset, position: str, chosen: np.ndarray) -> Iterat
 def position_probes(
     capture: xr.Dataset,
     *,
-    states: int = 0,
+    states: int | Sequence[int] = 0,
     settings: Mapping[str, Any],
     examples: int = 0,
 ) -> pd.DataFrame:
     """Fourier probes of every target at every position, state by state.
 
     capture: of `capture_positions`: residual (position, state, example, feature), read one state at a time.
-    states: at most so many, evenly spaced; 0 probes all. settings: the keyword arguments of
+    states: as for `probed_states`; 0 probes all. settings: the keyword arguments of
     `fourier_probe_table`, `periods` among them. examples: at most so many, the first ones; 0 takes all.
     Columns: position, layer (the state: 0 before the first block), target (a, b, sum, digit 1, ...), and
     those of the probes. Digits are held out by answer, everything else by the target itself.
     """
     tables = []
-    chosen_states = spread_states(capture.sizes["state"], states)
+    chosen_states = probed_states(capture.sizes["state"], states)
     for position in capture["position"].values.tolist():
         chosen = np.flatnonzero(probed_examples(capture, position))[: examples or None]
         if not len(chosen):

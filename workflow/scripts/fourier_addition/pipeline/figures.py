@@ -563,6 +563,16 @@ _KINDS = (
         run_checks=(),
     ),
     Kind(
+        name="digit-probes",
+        family="circles",
+        description="Fourier probes of the sum's digits before each answer token: R2 by layer and period",
+        see="circles of periods 2, 5 and 10 that begin before the token of just that digit",
+        keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
+        shows=_ONE_RUN,
+        inputs={"probes": _POSITIONS},
+        run_checks=(),
+    ),
+    Kind(
         name="coarse-to-fine",
         family="circles",
         description="Fourier probes of the sum before each answer token, a curve by layer for each period",

@@ -21,9 +21,14 @@ CONTROLS = (3, 7, 9, 11)
 """Periods that decimal numbers do not have: drawn as controls."""
 
 
-def _panels_of(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """What is shown where: operands at their own tokens, then all but digits before answer tokens."""
+def _panels_of(table: pd.DataFrame, *, digits: bool) -> list[tuple[str, str]]:
+    """What is shown where: operands at their own tokens, then operands and sum before answer tokens.
+
+    digits: the digits of the sum before answer tokens, and nothing else.
+    """
     found = list(dict.fromkeys(zip(table["position"], table["target"], strict=True)))
+    if digits:
+        return [(position, target) for position, target in found if target.startswith("digit")]
     own = [(position, target) for position, target in found if position == target]
     later = [
         (position, target)
@@ -73,17 +78,17 @@ def _draw_cells(ax: Axes, own: pd.DataFrame) -> AxesImage:
 
 @theme.themed
 def plot_circles(
-    table: pd.DataFrame, *, title: str | None = None, note: str | None = None
+    table: pd.DataFrame, *, digits: bool = False, title: str | None = None, note: str | None = None
 ) -> tuple[Figure, pd.DataFrame]:
     """R2 of Fourier probes by layer and period, a panel for each target at each position.
 
-    table: of `position_probes`. Grey periods are controls; a white dot marks an R2 whose interval is above
-    shuffled numbers. Returns the figure and the drawn table: panel and the columns above. Raises UserError
-    when a column is missing.
+    table: of `position_probes`. digits: show the digits of the sum, not operands and sum. Grey periods are
+    controls; a white dot marks an R2 whose interval is above shuffled numbers. Returns the figure and the
+    drawn table: panel and the columns above. Raises UserError when a column is missing.
     """
     require(table, COLUMNS, "the probes at positions")
-    shown = _panels_of(table)
-    columns = min(3, max(1, len(shown)))
+    shown = _panels_of(table, digits=digits)
+    columns = min(2 if len(shown) == 4 else 3, max(1, len(shown)))
     rows = -(-len(shown) // columns) or 1
     figure, axes = frame.panels(rows, columns, height=2.1)
     parts, image = [], None

@@ -74,7 +74,8 @@ def position_probes_estimate(config: Mapping[str, Any], run: str, machine: Machi
     n, folds = _probed(config, captured), analysis["probe_folds"]
     rank, digits = min(n, shape.width), len(str(task.largest_answer))
     columns = 2 * (1 + analysis["probe_shuffles"]) * len(analysis["probe_periods"])
-    penalties, states = len(analysis["probe_penalties"]), analysis["probe_states"] or shape.layers + 1
+    penalties, asked = len(analysis["probe_penalties"]), analysis["probe_states"]
+    states = (asked or shape.layers + 1) if isinstance(asked, int) else len(asked)
     fit = 10 * rank**3 + 2 * n * rank * (shape.width + columns * (1 + penalties / 3))
     tables = states * (4 + digits * (3 + digits))
     return Estimate(

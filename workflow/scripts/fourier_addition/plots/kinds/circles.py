@@ -12,6 +12,11 @@ def position_probes(results: Results, options: Options) -> Drawn:
     return plot_circles(only(results, "probes"), note=options["note"])
 
 
+def digit_probes(results: Results, options: Options) -> Drawn:
+    """R2 by layer and period of the sum's digits, a panel for each digit before each answer token."""
+    return plot_circles(only(results, "probes"), digits=True, note=options["note"])
+
+
 def coarse_to_fine(results: Results, options: Options) -> Drawn:
     """R2 of the sum's circles by layer, a curve for each period."""
     return plot_coarse_to_fine(only(results, "probes"), note=options["note"])
@@ -24,6 +29,7 @@ def contributions(results: Results, options: Options) -> Drawn:
 
 DRAWINGS: dict[str, Drawing] = {
     "position-probes": position_probes,
+    "digit-probes": digit_probes,
     "coarse-to-fine": coarse_to_fine,
     "contributions": contributions,
 }

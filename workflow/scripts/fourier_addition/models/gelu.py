@@ -25,7 +25,8 @@ def gelu_in_pieces(x: torch.Tensor) -> torch.Tensor:
         return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * torch.pow(x, 3.0))))
     out = torch.empty_like(x)
     size = PIECE * torch.get_num_threads()
-    for part, result in zip(x.view(-1).split(size), out.view(-1).split(size), strict=True):
+    pieces = zip(torch.split(x.view(-1), size), torch.split(out.view(-1), size), strict=True)
+    for part, result in pieces:
         inner = torch.pow(part, 3.0).mul_(0.044715).add_(part)
         inner.mul_(math.sqrt(2.0 / math.pi)).tanh_().add_(1.0)
         torch.mul(part, 0.5, out=result).mul_(inner)

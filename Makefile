@@ -24,8 +24,8 @@ SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) $(if $(PROFILE),--workf
     --configfile "$(CONFIG)"
 SET_UP = VENV="$(VENV)" PYTHON="$(PYTHON)" sh workflow/set-up.sh
 
-.PHONY: all configuration setup cluster setup-test results report test test-system lint format docs gallery site notebooks \
-    clean-results verify why bench-ablation bench-capture bench-training
+.PHONY: all configuration setup cluster setup-test results report test test-system lint format docs gallery site \
+    notebooks clean-results verify why bench-ablation bench-capture bench-planning bench-training growth
 
 all: results
 
@@ -132,6 +132,14 @@ bench-capture: setup-test
 # Our training loop against Hugging Face Trainer; needs results/models/mini for the time to 99 %.
 bench-training: setup-test
 	PYTHONPATH=workflow/scripts $(BIN)/python bench/bench_training.py --output bench/training.json
+
+# How long a dry run of a study of 5,000 jobs takes; prints whether the bar is met.
+bench-planning: setup
+	$(BIN)/python bench/bench_planning.py --output bench/planning.json
+
+# How time and memory of jobs grow, beside what sizing expects; renews the table of docs/sizing.md.
+growth: setup
+	$(BIN)/python bench/bench_growth.py --output bench/growth.json --page docs/sizing.md
 
 clean-results:
 	find results -mindepth 1 -not -name .gitignore -delete

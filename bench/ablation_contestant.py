@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,33 @@ class Ours:
         return found.prediction.to_numpy(), found.loss.to_numpy()
 
 
+class Floor:
+    """What no engine can leave out: one token's forward pass for each condition and prompt.
+
+    No earlier tokens, no filters, no logits: the model's own body on one token, as many rows at a time as the
+    engine carries, with PyTorch's own tanh GELU as the engine has it.
+    """
+
+    ROWS = 1024
+
+    def __init__(self, task: Task, model: torch.nn.Module) -> None:
+        from transformers.activations import NewGELUActivation
+
+        self.task, self.body = task, model.transformer
+        for module in model.modules():
+            if isinstance(module, NewGELUActivation):
+                module.forward = partial(torch.nn.functional.gelu, approximate="tanh")
+
+    def run(self) -> tuple[None, np.ndarray]:
+        """Nothing, and an array of as many entries as there are conditions and prompts."""
+        pairs = len(self.task.conditions) * len(self.task.ids)
+        ids = torch.from_numpy(np.resize(self.task.ids[:, -1], (self.ROWS, 1)))
+        with torch.inference_mode():
+            for start in range(0, pairs, self.ROWS):
+                self.body(ids[: min(self.ROWS, pairs - start)], use_cache=False)
+        return None, np.empty(pairs)
+
+
 def reset_peak() -> None:
     """Forget the peak of loading the model, where the system can."""
     with contextlib.suppress(OSError):
@@ -255,7 +283,7 @@ def peak_memory() -> int:
 def main() -> None:
     """Answer the parent's lines until it says stop."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("contestant", choices=("engine", "plain", "transformer-lens", "nnsight"))
+    parser.add_argument("contestant", choices=("engine", "floor", "plain", "transformer-lens", "nnsight"))
     parser.add_argument("workspace", type=Path)
     parser.add_argument("task")
     parser.add_argument("--stride", type=int, default=1)
@@ -273,6 +301,8 @@ def main() -> None:
         runner = TransformerLens(task, model, given.workspace)
     elif given.contestant == "nnsight":
         runner = Nnsight(task, model)
+    elif given.contestant == "floor":
+        runner = Floor(task, model)
     else:
         runner = Ours(task, model, given.contestant)
     print(json.dumps({"ready": True}), file=channel)
@@ -286,12 +316,13 @@ def main() -> None:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(json.dumps({"wall": wall, "cpu": cpu, "pairs": outputs[1].size}), file=channel)
     peak = peak_memory()
-    np.savez(
-        given.workspace / f"{given.task}-{given.contestant}.npz",
-        numbers=task.numbers,
-        prediction=outputs[0],
-        loss=outputs[1],
-    )
+    if given.contestant != "floor":
+        np.savez(
+            given.workspace / f"{given.task}-{given.contestant}.npz",
+            numbers=task.numbers,
+            prediction=outputs[0],
+            loss=outputs[1],
+        )
     print(json.dumps({"peak": peak}), file=channel)
 
 

@@ -7,7 +7,9 @@ turns, so that a drifting machine hits all alike; speeds are pairs of condition 
 given as ratios to the engine's of the same repeat. The engine takes every condition; the contestants
 that run the model once for each take every `--stride`-th of them (the time of each is the same), and
 outputs are compared where both ran. Peak memory is that of the runs, loading left out. Nothing here
-passes or fails.
+passes or fails. `floor` is no contestant but the work that no engine can leave out: one token's forward
+pass for each condition and prompt, without earlier tokens, filters and logits. The engine's speed is given
+as a share of it. Where conditions share layers, as those at single layers do, the engine may exceed it.
 
     python bench/bench_ablation.py --peers-python .venv-peers/bin/python
 """
@@ -37,10 +39,14 @@ from fourier_addition.files.whole import write_json
 from fourier_addition.filters import Filter
 from fourier_addition.fourier import fourier_basis
 
-CONTESTANTS = ("engine", "plain", "transformer-lens", "nnsight")
+CONTESTANTS = ("engine", "floor", "plain", "transformer-lens", "nnsight")
+OWN = ("engine", "floor", "plain")
+"""Contestants that run in this environment."""
 TASKS = ("table1", "layers", "turn", "exchange")
 NUMBERS = 521
 FIRST_NUMBER = 2000
+AIM = 0.8
+"""Share of the floor's speed that the engine is meant to reach with table 1."""
 TAU = 50
 
 
@@ -123,8 +129,8 @@ def write_task(
 
 def started(name: str, workspace: Path, task: str, given: argparse.Namespace) -> Contestant:
     """One contestant of a task, started."""
-    python = sys.executable if name in ("engine", "plain") else str(given.peers_python)
-    stride = 1 if name == "engine" else given.stride
+    python = sys.executable if name in OWN else str(given.peers_python)
+    stride = 1 if name in ("engine", "floor") else given.stride
     script = str(Path(__file__).with_name("ablation_contestant.py"))
     command = [python, script, name, str(workspace), task, "--stride", str(stride)]
     return Contestant(name, command, given.threads)
@@ -156,7 +162,7 @@ def measure(workspace: Path, task: str, given: argparse.Namespace) -> dict[str, 
         results[contestant.name] |= contestant.say("stop")
         contestant.process.wait()
     for contestant in running:
-        if contestant.name != "plain" and "peak" in results.get("plain", {}):
+        if contestant.name not in ("plain", "floor") and "peak" in results.get("plain", {}):
             results[contestant.name] |= agreement(workspace, task, contestant.name)
     return results
 
@@ -180,6 +186,8 @@ def report(task: str, conditions: int, results: dict[str, dict], given: argparse
     ]
     plain_peak = results.get("plain", {}).get("peak")
     for name, found in results.items():
+        if name == "floor":
+            continue
         if "failed" in found:
             lines.append(f"| {name} | did not run: {found['failed']} | | | | | | |")
             continue
@@ -193,6 +201,14 @@ def report(task: str, conditions: int, results: dict[str, dict], given: argparse
         lines.append(
             f"| {name} | {np.median(found['wall']):.1f} | {ratios[0]} | {ratios[1]} | {difference} | {same} "
             f"| {found['peak'] / 2**20:.0f} MiB | {of_plain} |"
+        )
+    floor, engine = results.get("floor", {}), results.get("engine", {})
+    if floor.get("wall") and engine.get("wall"):
+        share, cpu = (np.array(engine[clock]) / np.array(floor[clock]) for clock in ("wall", "cpu"))
+        lines.append(
+            f"\nFloor: {np.median(floor['wall']):.1f} pairs/s. The engine has {np.median(share):.2f} of it "
+            f"({share.min():.2f} to {share.max():.2f}), in CPU time {np.median(cpu):.2f}; "
+            f"the aim with table 1 is {AIM}."
         )
     return "\n".join(lines) + "\n"
 
@@ -228,7 +244,7 @@ def main() -> None:
     disable_progress_bar()
     given = arguments()
     if not given.peers_python.exists():
-        given.contestants = [name for name in given.contestants if name in ("engine", "plain")]
+        given.contestants = [name for name in given.contestants if name in OWN]
         print(f"{given.peers_python} does not exist: peers are left out.\n")
     cores, load = os.cpu_count(), os.getloadavg()
     print(f"torch {torch.__version__}, {given.threads} threads of {cores} cores, load {load[0]:.2f}\n")

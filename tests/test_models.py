@@ -492,3 +492,20 @@ def test_unsupported_model_is_refused():
 
     with pytest.raises(UserError, match="t5"):
         wrap(Model(), None)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (1, 33_000), (70_001,), (0,)])
+def test_gelu_in_pieces_is_transformers_own_to_the_last_bit(shape):
+    from fourier_addition.models.gelu import gelu_in_pieces
+    from transformers.activations import NewGELUActivation
+
+    x = 3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        for values in (x, x.half(), x.bfloat16()):
+            assert torch.equal(gelu_in_pieces(values), NewGELUActivation()(values))
+        if x.dim() > 1:
+            turned = x.transpose(0, 1)
+            assert torch.equal(gelu_in_pieces(turned), NewGELUActivation()(turned))
+    y = x.clone().requires_grad_()
+    gelu_in_pieces(y).sum().backward()
+    assert y.grad.isfinite().all()

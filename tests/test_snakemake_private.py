@@ -186,3 +186,35 @@ def test_only_one_module_and_no_rule_names_an_undocumented_part():
         for match in undocumented.finditer(re.sub(r"(?m)#.*$|\"[^\"\n]*\"", "", file.read_text()))
     }
     assert found == set()
+
+
+def test_signatures_are_looked_at_once_and_answered_as_before(monkeypatch):
+    from snakemake import common, rules
+
+    looked = []
+
+    def inspected(function):
+        looked.append(function)
+        return {"wildcards": None, "of": function}
+
+    class Resource:
+        def evaluate(self, wildcards):
+            return wildcards
+
+    for module in (common, rules):
+        monkeypatch.setattr(module, "get_function_params", inspected)
+    private.remember_signatures()
+    remembered = rules.get_function_params
+    assert remembered is common.get_function_params is not inspected
+    private.remember_signatures()
+    assert rules.get_function_params is remembered
+    function = lambda wildcards: None  # noqa: E731
+    for _ in range(3):
+        assert remembered(function)["of"] is function
+        # Every bound method is a new object of the same function.
+        assert "wildcards" in remembered(Resource().evaluate)
+    assert "of" in remembered(Resource.evaluate) and len(looked) == 3
+
+    # A release without the part is only slower.
+    monkeypatch.delattr(common, "get_function_params")
+    private.remember_signatures()

@@ -2,6 +2,7 @@
 import os
 import shutil
 import subprocess
+from functools import cache
 
 from fourier_addition.pipeline.sizing.machine import Machine, is_cuda_build
 from fourier_addition.pipeline.sizing.rules import estimate
@@ -74,13 +75,17 @@ def growing(mem_mb):
     return memory
 
 
+@cache
+def resources_of(rule, wildcards):
+    """What a job takes, by the sizes in the configuration; wildcards: (name, value) of each."""
+    return estimate(config, rule, dict(wildcards), MACHINE).resources()
+
+
 def sized(rule, what):
-    """Input function of a resource: what a job takes, by the sizes in the configuration."""
+    """Input function of a resource: what a job takes of it."""
 
     def amount(wildcards):
-        return estimate(config, rule, dict(wildcards.items()), MACHINE).resources()[
-            what
-        ]
+        return resources_of(rule, tuple(wildcards.items()))[what]
 
     return amount
 

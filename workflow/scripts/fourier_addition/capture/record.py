@@ -22,6 +22,7 @@ from fourier_addition.capture.store import (
 from fourier_addition.errors import UserError
 from fourier_addition.files.whole import replacing
 from fourier_addition.models import Bucket, ModelView, Recorder
+from fourier_addition.models.gelu import pieced_gelu
 from fourier_addition.models.prefix_cache import shared_batches
 from fourier_addition.models.prefixes import common_length
 from fourier_addition.modules import MODULES
@@ -89,7 +90,7 @@ def capture(
     described = _description(view) | dict(attributes or {})
 
     # Run the model block by block; the store gets its name when it is whole.
-    with replacing(path) as temporary, view.evaluating():
+    with replacing(path) as temporary, view.evaluating(), pieced_gelu(view.model):
         group = create_store(temporary, plans, coordinates, described)
         steps = _blocks(view, prompts, ids, plans, size, min(batch_size, size), shared_prefix, group)
         for _ in progress(steps, total=len(prompts)) if progress else steps:

@@ -15,8 +15,12 @@ from fourier_addition.tasks import dataset as examples_of
 
 def split_size(config: Mapping[str, Any], task: str, split: str) -> int:
     """Number of examples in a split of a task."""
-    chosen = task_of(config, task)
-    return int(split_sizes(len(pairs(chosen)), chosen.fractions)[SPLITS.index(split)])
+    return _split_size(task_of(config, task), split)
+
+
+@cache
+def _split_size(task: Task, split: str) -> int:
+    return int(split_sizes(len(pairs(task)), task.fractions)[SPLITS.index(split)])
 
 
 def of_capture(config: Mapping[str, Any], task: str) -> list[tuple[int, int]]:

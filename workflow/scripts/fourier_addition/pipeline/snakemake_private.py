@@ -167,6 +167,38 @@ def count_as_group(workflow: Any, group: str, family: str) -> None:
     part(workflow, "parent_groupids")[group] = family
 
 
+def remember_signatures() -> None:
+    """Let Snakemake look at the parameters of every input function once, not at each call.
+
+    Private: no documented setting does so, and looking is a twentieth of a large dry run. Nothing else
+    depends on it: a release without this part is only slower.
+    """
+    try:
+        from snakemake import common, rules
+
+        inspected = common.get_function_params
+        seen: dict[Any, Any] = {}
+    except (ImportError, AttributeError):
+        return
+    if hasattr(inspected, "remembers"):
+        return
+
+    def remembered(function: Any) -> Any:
+        # A bound method is a new object at each call.
+        key = (getattr(function, "__func__", function), hasattr(function, "__self__"))
+        try:
+            if key not in seen:
+                seen[key] = inspected(function)
+            return seen[key]
+        except TypeError:
+            return inspected(function)
+
+    vars(remembered)["remembers"] = True
+    for module in (common, rules):
+        if getattr(module, "get_function_params", None) is inspected:
+            module.get_function_params = remembered
+
+
 def files_to_make(workflow: Any) -> list[str]:
     """Outputs and logs of all jobs that are about to run.
 

@@ -79,6 +79,8 @@ def test_what_goes_on_with_a_digit(kind, continuing):
 def test_word_pieces_that_continue_a_word_are_marked():
     assert continuing_tokens(["1", "##1", "a", "##a", "##12", None]) == [1, 4]
     assert continuing_tokens(["1", "a1", "12", "\u21581", "\u01201", None]) == [0, 2]
+    # Headings of Markdown are tokens of many byte-level tokenizers.
+    assert continuing_tokens(["1", "##", "###", "##a", "##\u0120", "2"]) == [0, 5]
 
 
 def test_a_tokenizer_without_digits_is_named():

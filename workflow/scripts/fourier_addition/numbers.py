@@ -157,9 +157,10 @@ def continuing_tokens(tokens: Sequence[str | None]) -> list[int]:
     """Ids of the tokens that go on with a digit where a number stands.
 
     tokens: (token,) the vocabulary as the tokenizer stores it, so that a space before a digit shows (`Ġ1`,
-    `▁1`). WordPiece marks what continues a word with `##`; a token without the mark begins a new word.
+    `▁1`). WordPiece marks what continues a word with `##`; a token without the mark begins a new word. Other
+    tokenizers have tokens that begin with `##` too, as headings do, but none of that kind with digits.
     """
-    marked = any(token is not None and token.startswith("##") for token in tokens)
+    marked = any(token is not None and token.startswith("##") and token[2:].isdecimal() for token in tokens)
     mark = "##" if marked else ""
     return [
         index

@@ -144,6 +144,8 @@ def _layer_colours(layers: Sequence[int]) -> tuple[ScalarMappable, list[int]]:
     """Colours for layers, in steps where there are few enough to tell apart; and the ticks."""
     distinct = sorted(set(layers))
     colours = theme.layer_map()
+    if len(distinct) == 1:
+        return ScalarMappable(Normalize(distinct[0] - 1, distinct[0] + 1), colours), distinct
     if len(distinct) <= 8:
         edges = [
             distinct[0] - 0.5,
@@ -271,8 +273,8 @@ def plot_mean_spectra(
             )
             parts.append((next(letters), drawn if run is None else drawn.assign(run=run)))
 
-        # One bar explains the colours of the row, or those of all rows.
-        if len(own) and not low:
+        # One bar explains the colours of the row, or those of all rows. A single layer needs none.
+        if len(own) and not low and len(ticks) > 1:
             bar = figure.colorbar(colours, ax=list(row), label="layer", ticks=ticks, aspect=30, pad=0.01)
             bar.outline.set_visible(False)
             bar.minorticks_off()

@@ -32,7 +32,13 @@ CONTROL = "#d0d0d0"
 """Grey of everything that a random control or a shuffled null would give."""
 
 MODULE_ORDER = ("mlp", "attention", "both", "none")
-MODULE_LABELS = {"mlp": "MLP", "attention": "attention", "both": "attention and MLP", "none": "none"}
+MODULE_LABELS = {
+    "mlp": "MLP",
+    "attention": "attention",
+    "both": "attention and MLP",
+    "none": "none",
+    "final": "final logits",
+}
 MODULE_COLOURS = {"mlp": BLUE, "attention": ORANGE, "both": GREEN, "none": INK}
 ARM_COLOURS = {
     "fine-tuned": BLUE,

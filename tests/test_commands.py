@@ -270,6 +270,29 @@ EXCUSED = {
         "takes hours; its script runs at a small size, with the options of docs/training.md",
         instead="make -n bench-training",
     ),
+    **{
+        f"make {name}": Excuse(
+            "takes minutes of a machine that does nothing else; its script runs at a small size",
+            test,
+            f"make -n {name}",
+        )
+        for name, test in (
+            (
+                "growth",
+                "tests/test_bench_growth.py"
+                "::test_curves_are_measured_beside_what_sizing_expects_and_put_into_a_page",
+            ),
+            (
+                "bench-planning",
+                "tests/test_bench_growth.py::test_planning_counts_the_jobs_and_says_whether_the_bar_is_met",
+            ),
+            (
+                "bench-capture",
+                "tests/test_bench_capture.py"
+                "::test_the_benchmark_runs_end_to_end_and_says_of_every_bar_whether_it_is_met",
+            ),
+        )
+    },
     ".ci/run": Excuse("runs all tests, this one too", instead="bash -n .ci/run"),
     "pre-commit install": Excuse(
         "pre-commit is the reader's own",

@@ -773,7 +773,8 @@ def test_another_model_under_the_same_path_is_fetched_anew(tmp_path):
     said = snakemake(study, target, "--cores", "1")
     assert "models.own: its folder is not there; the copy that was made of it is used." in said
     assert "Nothing to be done" in said
-    path.write_text(path.read_text().replace(str(own), str(tmp_path / "nowhere")))
+    config["models"]["own"] = {"sources": [{"path": str(tmp_path / "nowhere")}]}
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
     said = snakemake(study, target, "--cores", "1", expect=1)
     assert "nowhere: there is no such directory" in said
 

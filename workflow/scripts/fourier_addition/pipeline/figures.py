@@ -568,6 +568,10 @@ _KINDS = (
         description="Fourier probes of the sum's digits before each answer token: R2 by layer and period",
         see="circles of periods 2, 5 and 10 that begin before the token of just that digit",
         keys=("analysis.probe_periods", "analysis.probe_states", "capture.position_examples"),
+        measured=(
+            "held-out R2 of Fourier probes of each digit of the sum, by layer and period, before each token "
+            "of the answer; periods in grey are controls, a white dot marks an R2 above shuffled numbers"
+        ),
         shows=_ONE_RUN,
         inputs={"probes": _POSITIONS},
         run_checks=(),

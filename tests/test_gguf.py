@@ -16,6 +16,8 @@ from fourier_addition.errors import UserError
 from fourier_addition.files.gguf_header import TYPES, read_header
 from fourier_addition.models import load_model
 from fourier_addition.models.gguf_model import read_gguf
+from fourier_addition.models.number_tree import ending_of, number_log_probabilities, number_tree
+from fourier_addition.numbers import tokenizer_number_tokens
 from fourier_addition.sources import check_entry, fetch
 from gguf_files import ARCHITECTURE, TEXT, byte_level_tokenizer, tiny_causal, write_gguf
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -336,6 +338,20 @@ def test_a_real_model_from_a_wheel_adds_small_numbers(smollm2):
     right = sum(text.strip().startswith(str(a + b)) for text, (a, b) in zip(texts, asked, strict=True))
     # A model whose rows were read in the wrong order writes noise.
     assert right >= 4, texts
+
+
+def test_numbers_of_a_real_model_exclude_each_other(smollm2):
+    """A vocabulary as large as a real one has tokens that a small one lacks, such as headings."""
+    view = load_model(smollm2 / "model")
+    ending, continuing = ending_of(view, "no-digit", "\n")
+    assert [view.tokenizer.decode([token]) for token in continuing] == [*"0123456789"]
+    shots = "".join(f"Calculate {a} + {b}. Answer: {a + b}\n" for a, b in ((13, 24), (20, 35), (41, 12)))
+    prompts = [f"{shots}Calculate {a} + {b}. Answer: " for a, b in ((15, 33), (22, 11))]
+    tree = number_tree(tokenizer_number_tokens(view.tokenizer, "bare", 100))
+    probability = np.exp(number_log_probabilities(view, prompts, tree, ending, batch_size=50))
+    assert (probability.sum(axis=1) < 1.0001).all() and (probability.sum(axis=1) > 0.5).all()
+    # All answers of the examples have two digits.
+    assert (probability[:, 10:].sum(axis=1) > 0.5).all()
 
 
 def test_the_tokenizer_of_a_real_model_writes_digits(smollm2):

@@ -114,7 +114,7 @@ def test_digits_are_probed_and_read_token_by_token(study, name):
     digits = pd.read_csv(folder / f"results/figures/digits-{name}.csv")
     assert set(digits["target"]) == {"digit 1", "digit 2"} and set(digits["position"]) == {"answer 2"}
     spectrum = pd.read_csv(folder / f"results/figures/number-spectrum-{name}.csv")
-    assert spectrum["magnitude"].notna().all() and spectrum["component"].max() == LARGEST
+    assert spectrum["magnitude"].notna().all() and spectrum["component"].max() == LARGEST // 2
     lens = pd.read_csv(folder / f"results/figures/digit-lens-{name}.csv")
     assert set(lens["layer"]) == {0, 1, 2}
 
@@ -127,6 +127,7 @@ def test_tables_list_every_model(study):
     assert set(digits["run"]) == {f"{name}.4shot" for name in DIGITS}
     claims = pd.read_csv(folder / "results/tables/claims.csv", dtype=str)
     told = claims[claims["verdict"] != "not tested"]
-    assert {"13a", "13b", "13c", "2b"} <= set(told["claim"])
+    # Claim 2b needs sums that span a period of 200.
+    assert {"8a", "13a", "13b", "13c", "13d", "13e"} <= set(told["claim"])
     said = " ".join(claims.fillna("").astype(str).to_numpy().ravel())
     assert all(name in said for name in FAMILIES)

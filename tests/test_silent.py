@@ -401,6 +401,18 @@ def test_numbers_that_the_class_would_write_otherwise_are_said(kind, class_name,
         assert len(caplog.records) == 1 and re.search(said, caplog.text)
 
 
+def test_padding_that_a_file_asks_for_is_no_difference(tmp_path, caplog):
+    directory_of(tmp_path, "byte-level", "gpt2", "GPT2Tokenizer", "one file")
+    raw = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    raw.enable_padding(length=128)
+    raw.enable_truncation(max_length=128)
+    raw.save(str(tmp_path / "tokenizer.json"))
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        load_model(tmp_path)
+    assert caplog.text == ""
+
+
 def test_the_sweep_is_wide():
     assert len(set(SWEEP)) == len(SWEEP) == len(FAMILIES) * (len(KINDS) + len(OLDER)) == 182
     assert {layout for *_, layout in SWEEP} == {"one file", "shards", "older files", "older files, shards"}

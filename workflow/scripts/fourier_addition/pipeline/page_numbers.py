@@ -134,18 +134,20 @@ BLOCKS: dict[str, Callable[[Path], Iterable[str]]] = {
 
 
 def rewritten(page: str, gallery: str | Path) -> str:
-    """A page with all its blocks written anew.
+    """A page with all its blocks written anew; where the gallery lacks the data of one, that says so.
 
-    Raises UserError where the page has no block or one of an unknown name, or the gallery lacks its data.
+    Raises UserError where the page has no block, or one of an unknown name.
     """
 
     def block(found: re.Match[str]) -> str:
         name = found[1]
         if name not in BLOCKS:
             raise UserError(f"There is no block {name} of numbers; there are {', '.join(BLOCKS)}.")
-        return "\n".join(
-            [f"<!-- numbers: {name} -->", "", *BLOCKS[name](Path(gallery)), "", "<!-- /numbers -->"]
-        )
+        try:
+            lines = list(BLOCKS[name](Path(gallery)))
+        except UserError as error:
+            lines = [str(error)]
+        return "\n".join([f"<!-- numbers: {name} -->", "", *lines, "", "<!-- /numbers -->"])
 
     text, count = BLOCK.subn(block, page)
     if not count:

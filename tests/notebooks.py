@@ -64,6 +64,8 @@ def executed(path: Path) -> Any:
                 timeout=SECONDS_OF_A_CELL,
                 kernel_name="python3",
                 record_timing=False,
+                # A slow machine sends what one cell prints in several parts.
+                coalesce_streams=True,
                 resources={"metadata": {"path": str(work)}},
             )
             client.execute()

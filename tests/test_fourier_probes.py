@@ -102,6 +102,19 @@ def test_what_is_held_out_may_be_wider_than_the_number():
     assert by_answer["null_high"][0] < 0.2
 
 
+def test_a_number_that_was_seen_is_read_without_a_circle():
+    """One direction for each number and no order among them: nothing to read of a number that is held out."""
+    numbers = np.tile(np.arange(20), 10)
+    vectors, other = np.eye(20)[numbers], np.arange(200) // 20
+    own = fourier_probe_table(vectors, numbers, [10], **SETTINGS)
+    seen = fourier_probe_table(vectors, numbers, [10], held_out=other, **SETTINGS)
+    assert own["r2"][0] < 0.05 and seen["r2"][0] > 0.95
+    # Shuffled numbers are read just as well, which says that this is no circle.
+    assert own["null_high"][0] < 0.3 and seen["null_low"][0] > 0.9
+    assert (own["numbers"][0], seen["numbers"][0]) == (20, 20)
+    assert fourier_probe_table(vectors, numbers, [10], held_out=other * 0, **SETTINGS).empty
+
+
 def test_periods_that_the_numbers_do_not_span_are_left_out():
     assert fitting_periods(np.array([0, 49]), [2, 100, 101, 200]) == [2, 100]
     assert fourier_probe_table(np.eye(3), np.arange(3), [2], **SETTINGS).empty

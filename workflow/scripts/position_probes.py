@@ -18,6 +18,7 @@ with job(snakemake):
         capture,
         states=analysis["probe_states"],
         examples=analysis["probe_examples"],
+        held_out=analysis["probe_held_out"],
         settings=fourier_probe_settings(analysis),
     )
     write_parquet(table, snakemake.output.probes)

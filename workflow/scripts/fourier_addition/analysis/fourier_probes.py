@@ -90,11 +90,14 @@ def fourier_probe_table(
     penalties: Sequence[float],
     seed: int,
     groups: np.ndarray | None = None,
+    held_out: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Fourier probes of vectors for the number that each vector is about, one row for each period.
 
     vectors: (example, feature). numbers: (example,). groups: (example,) what is held out, each group with one
-    number, as the answers whose last digit is probed; the numbers themselves where left out. periods: T, in
+    number, as the answers whose last digit is probed; the numbers themselves where left out. held_out:
+    (example,) what the folds are over, where it is not the groups, as the answers when an operand is probed
+    that may stand in several folds. periods: T, in
     numbers; those of more than twice the span of the numbers are left out. shuffles: probes for shuffled
     numbers. folds: of the cross-validation, over numbers, 3 at least. penalties: of which one is chosen for
     every fold, period and shuffle inside the training folds. seed: of the folds, the shuffles and the
@@ -102,7 +105,7 @@ def fourier_probe_table(
 
     Columns: period; r2, the share of the variance of cos and sin that is predicted on numbers that were not
     trained on (0 for the mean of the training numbers); r2_low, r2_high, its 95 % bootstrap interval over
-    numbers; null_low, null_high, the 2.5 % and 97.5 % quantiles of the R2 of shuffled numbers;
+    what is held out; null_low, null_high, the 2.5 % and 97.5 % quantiles of the R2 of shuffled numbers;
     angular_error, the mean angle between predicted and true phase in degrees (90 is chance); decoded, the
     share of examples whose predicted phase is nearer to the true residue than to any other whole one;
     penalty, the geometric mean over folds; examples and numbers (distinct groups), how many. Empty where
@@ -112,7 +115,8 @@ def fourier_probe_table(
     groups = np.asarray(numbers) if groups is None else groups
     _, first, place = np.unique(groups, return_index=True, return_inverse=True)
     values = np.asarray(numbers)[first]
-    if len(values) < max(folds, 3) or not kept:
+    apart = place if held_out is None else np.unique(held_out, return_inverse=True)[1]
+    if min(len(values), apart.max() + 1) < max(folds, 3) or not kept:
         return pd.DataFrame(columns=list(COLUMNS))
 
     # Case 0 is the true number of each example; in the others the numbers are shuffled.
@@ -121,14 +125,14 @@ def fourier_probe_table(
     truth = circle(values, kept)
     targets = truth[cases[:, place]].transpose(1, 0, 2, 3)
     predicted, baseline, chosen = _held_out(
-        np.asarray(vectors, np.float64), targets, number_folds(place, folds=folds, seed=seed), penalties
+        np.asarray(vectors, np.float64), targets, number_folds(apart, folds=folds, seed=seed), penalties
     )
 
     # R2 of every period and case, pooled over cos and sin.
     missed = ((predicted - targets) ** 2).sum(axis=-1)
     spread = ((baseline - targets) ** 2).sum(axis=-1)
     r2 = 1 - missed.sum(axis=0) / spread.sum(axis=0)
-    low, high = _interval(missed[:, 0], spread[:, 0], place, seed)
+    low, high = _interval(missed[:, 0], spread[:, 0], apart, seed)
     null = np.quantile(r2[1:], [0.025, 0.975], axis=0) if shuffles else np.full((2, len(kept)), np.nan)
 
     # Phases of the true case.

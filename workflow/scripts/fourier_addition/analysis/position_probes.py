@@ -86,14 +86,18 @@ def position_probes(
     states: int | Sequence[int] = 0,
     settings: Mapping[str, Any],
     examples: int = 0,
+    held_out: str = "number",
 ) -> pd.DataFrame:
     """Fourier probes of every target at every position, state by state.
 
     capture: of `capture_positions`: residual (position, state, example, feature), read one state at a time.
     states: as for `probed_states`; 0 probes all. settings: the keyword arguments of
     `fourier_probe_table`, `periods` among them. examples: at most so many, the first ones; 0 takes all.
+    held_out: `number`, or `answer` to hold out everything by answer: then the training folds have seen an
+    operand's number, with other answers.
     Columns: position, layer (the state: 0 before the first block), target (a, b, sum, digit 1, ...), and
-    those of the probes. Digits are held out by answer, everything else by the target itself.
+    those of the probes. Digits are held out by answer, everything else by the target itself or as `held_out`
+    says.
     """
     tables = []
     chosen_states = probed_states(capture.sizes["state"], states)
@@ -107,6 +111,7 @@ def position_probes(
             vectors = capture["residual"].sel(position=position).isel(state=state).values[chosen]
             for name, numbers in targets.items():
                 groups = answers if name.startswith("digit") else None
-                found = fourier_probe_table(vectors, numbers, groups=groups, **settings)
+                apart = answers if held_out == "answer" else None
+                found = fourier_probe_table(vectors, numbers, groups=groups, held_out=apart, **settings)
                 tables.append(found.assign(position=position, layer=state, target=name))
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)]

@@ -88,8 +88,13 @@ def sleeping(program: str, folder: Path) -> tuple[subprocess.Popen[str], psutil.
         "import os, pathlib, time\npathlib.Path('pid-').write_text(str(os.getpid()))\n"
         "os.rename('pid-', 'pid')\ntime.sleep(3600)\n"
     )
+    # Tests that run in the background of a shell have Ctrl-C ignored, and what they start has it too.
     started = subprocess.Popen(
-        [program, str(folder / "script.py")], cwd=folder, stderr=subprocess.PIPE, text=True
+        [program, str(folder / "script.py")],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (folder / "pid").exists():
         time.sleep(0.05)

@@ -370,8 +370,8 @@ def small(name: str, model: Path, digits: Path) -> dict[str, Any]:
         config["ablations"]["digit_ranges"] = {"one digit": [0, 9], "two digits": [10, 20]}
     config["capture"] = {**config.get("capture", {}), "position_examples": 60}
     config.setdefault("analysis", {}).update(null_draws=20, perplexity=5, clusters=4)
-    # The small models have 3 layers.
-    if config["analysis"].get("probe_states"):
+    # A list names states of the real model, and the small one has 3 layers.
+    if isinstance(config["analysis"].get("probe_states"), list):
         config["analysis"]["probe_states"] = [0, 3]
     return config
 

@@ -141,8 +141,9 @@ def test_digits_and_states_are_named():
     assert probed_states(31, 4) == [0, 10, 20, 30]
     assert probed_states(4, 0) == probed_states(4, 9) == [0, 1, 2, 3]
     assert probed_states(31, [24, 5, 24]) == [5, 24]
+    assert probed_states(31, [5, 31]) == [5]
     with pytest.raises(UserError, match="names state 31, but the model has the states 0 to 30"):
-        probed_states(31, [5, 31])
+        probed_states(31, [40, 31])
 
 
 def test_a_masked_model_and_a_token_that_runs_on_get_one_sentence(tmp_path):

@@ -11,12 +11,17 @@ from fourier_addition.pipeline.provenance import directory_of
 if "snakemake" not in globals():
     snakemake = mock_snakemake("position_probes", run="mini.finetuned.seed0")
 
-with job(snakemake):
+with job(snakemake) as log:
     analysis = snakemake.params.analysis
     capture = open_capture([directory_of(snakemake.input.capture, ".zarr")])
+    asked, states = analysis["probe_states"], capture.sizes["state"]
+    if isinstance(asked, list) and max(asked) >= states:
+        log.warning(
+            "`analysis.probe_states`: those above %d are left out, as this model has no more.", states - 1
+        )
     table = position_probes(
         capture,
-        states=analysis["probe_states"],
+        states=asked,
         examples=analysis["probe_examples"],
         held_out=analysis["probe_held_out"],
         settings=fourier_probe_settings(analysis),

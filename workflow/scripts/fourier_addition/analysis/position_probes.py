@@ -21,15 +21,17 @@ def probed_states(states: int, asked: int | Sequence[int]) -> list[int]:
     """Which of the states 0..states-1 are probed, in their order.
 
     asked: the states themselves; or how many at most, evenly spaced, the first and the last among them, and
-    0 for all. Raises UserError for a state that is not there.
+    0 for all. The key holds for models of any depth: states beyond this one's are left out. Raises UserError
+    where none of the asked is there.
     """
     if not isinstance(asked, int):
-        if max(asked) >= states:
+        there = sorted({state for state in asked if state < states})
+        if not there:
             raise UserError(
-                f"Config key `analysis.probe_states` names state {max(asked)}, but the model has the states "
+                f"Config key `analysis.probe_states` names state {min(asked)}, but the model has the states "
                 f"0 to {states - 1}."
             )
-        return sorted(set(asked))
+        return there
     if asked == 0 or asked >= states:
         return list(range(states))
     return sorted({round(place) for place in np.linspace(0, states - 1, max(2, asked))})

@@ -50,7 +50,7 @@ def plot_digit_lens(
         ax.set_title(f"answers of {length} token{'s' if length > 1 else ''} (n = {count})")
         ax.set(xlabel="layer (0 = embedding)", ylabel="accuracy (%)", ylim=(0, 100))
         frame.ticks(ax.xaxis, 6, whole=True)
-        ax.legend(loc="best")
+        frame.legend_below(figure, ax.lines)
         parts.append((letter, shown))
     frame.finish(figure, title=title, note=note)
     return figure, frame.drawn(parts)

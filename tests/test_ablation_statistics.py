@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import xarray as xr
+from fourier_addition import intervals
 from fourier_addition.ablation.conditions import control_conditions, table1_conditions
 from fourier_addition.ablation.filter_bank import FilterBank
 from fourier_addition.ablation.run import run_conditions
@@ -74,6 +75,12 @@ class TestBootstrap:
         assert not np.array_equal(low, bootstrap_interval(values, seed=1, resamples=500)[0])
         narrow = bootstrap_interval(values, level=0.5, **SETTINGS)
         assert (narrow[0] > low).all() and (narrow[1] < high).all()
+
+    def test_resamples_in_blocks_are_those_that_are_kept_whole(self, monkeypatch):
+        values = np.random.default_rng(3).normal(size=(4, 30))
+        whole = bootstrap_interval(values, **SETTINGS)
+        monkeypatch.setattr(intervals, "_BLOCK", 30 * 7)
+        assert np.allclose(bootstrap_interval(values, **SETTINGS), whole, rtol=1e-12)
 
     def test_rows_are_resampled_alike(self):
         values = np.random.default_rng(0).normal(size=100)

@@ -139,7 +139,7 @@ def test_the_queue_shows_rule_and_wildcards_and_jobs_get_what_they_ask(cluster, 
     assert "TresPerJob=gres:gpu:1" in cluster.call("scontrol", "show", "job", train["JobId"])
     assert "gpu" not in cluster.call("scontrol", "show", "job", data["JobId"])
     assert data["Partition"] == "cpu" and data["TimeLimit"] == "10"
-    assert jobs["rule_pretrain_model/mini"]["ProcCnt"] == "2"
+    assert jobs["rule_pretrain_model/mini"]["ProcCnt"] == "1"
     assert all(entry["Name"].startswith("fourier-addition_") for entry in jobs.values())
 
 

@@ -11,8 +11,9 @@ Share, share_of      how many of how many, with the Wilson interval
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.stats import norm, t
@@ -88,6 +89,34 @@ def welch_interval(
     return max(bounds[0], difference - half), min(bounds[1], difference + half)
 
 
+_BLOCK = 4_000_000
+"""Weights of resamples that stand in memory together."""
+
+
+def _resamples(seed: int, examples: int, resamples: int) -> Iterator[np.ndarray]:
+    """Bootstrap samples as weights of the examples, in blocks (resample, example) that fit into memory."""
+    if examples * resamples <= _BLOCK:
+        yield _kept_resamples(seed, examples, resamples)
+        return
+    rng = np.random.default_rng(seed)
+    block = max(1, _BLOCK // examples)
+    for start in range(0, resamples, block):
+        yield _drawn(rng, examples, min(block, resamples - start))
+
+
+@lru_cache(maxsize=2)
+def _kept_resamples(seed: int, examples: int, resamples: int) -> np.ndarray:
+    """The only block of a small bootstrap, kept: a table asks for the same one in every row."""
+    weights = _drawn(np.random.default_rng(seed), examples, resamples)
+    weights.flags.writeable = False
+    return weights
+
+
+def _drawn(rng: np.random.Generator, examples: int, count: int) -> np.ndarray:
+    """How often each example is in each of `count` resamples: (resample, example)."""
+    return rng.multinomial(examples, np.full(examples, 1 / examples), size=count)
+
+
 def bootstrap_interval(
     values: np.ndarray, *, seed: int, resamples: int, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -104,16 +133,12 @@ def bootstrap_interval(
             f"A bootstrap interval needs examples, resamples and a level between 0 and 1, "
             f"not {examples}, {resamples} and {level:g}."
         )
-    rng = np.random.default_rng(seed)
     flat = values.reshape(-1, examples)
     means = np.empty((len(flat), resamples))
-
-    # A resample is a vector of weights, and a block of weights must fit into memory.
-    block = max(1, 4_000_000 // examples)
-    for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=count)
-        means[:, start : start + count] = flat @ weights.T / examples
+    start = 0
+    for weights in _resamples(seed, examples, resamples):
+        means[:, start : start + len(weights)] = flat @ weights.T / examples
+        start += len(weights)
 
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=1)
     return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])

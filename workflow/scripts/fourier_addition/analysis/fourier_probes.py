@@ -51,7 +51,7 @@ def circle(numbers: np.ndarray, periods: Sequence[float]) -> np.ndarray:
 def ridge_predictions(
     train: np.ndarray, targets: np.ndarray, test: np.ndarray, penalties: Sequence[float]
 ) -> np.ndarray:
-    """Ridge regression with several penalties: predictions (penalty, test example, target).
+    """Ridge regression with several penalties: predictions (penalty, test example, target) float32.
 
     train: (example, feature). targets: (example, target). test: (test example, feature). penalties: in units
     of the vectors' mean squared length; the intercept is not penalised.
@@ -70,8 +70,9 @@ def ridge_predictions(
     # Decomposed in float64, multiplied in float32: R2 needs no more, and products take most of the time.
     left, right, values = left.astype(np.float32), right.astype(np.float32), np.maximum(values, 0)
     weights = [(1 / (values + penalty)).astype(np.float32) for penalty in penalties]
-    predicted: np.ndarray = np.stack([(left * weight) @ right for weight in weights]) + mean
-    return predicted
+    predicted: np.ndarray = np.concatenate([left * weight for weight in weights]) @ right
+    predicted += mean.astype(np.float32)
+    return predicted.reshape(len(weights), len(z), -1)
 
 
 def fitting_periods(numbers: np.ndarray, periods: Sequence[float]) -> list[float]:
@@ -166,16 +167,19 @@ def _held_out(
     """
     examples, folds = len(vectors), int(fold_of.max()) + 1
     flat, shape = targets.reshape(examples, -1), targets.shape[1:]
+    rounded = targets.astype(np.float32)
 
     # Squared errors of every penalty on folds inside the training folds of each fold.
     errors = np.zeros((folds, len(penalties), *shape[:2]))
     for first, second in inner_pairs(folds):
         outside = (fold_of == first) | (fold_of == second)
         found = ridge_predictions(vectors[~outside], flat[~outside], vectors[outside], penalties)
-        squared = ((found.reshape(len(penalties), -1, *shape) - targets[outside]) ** 2).sum(axis=-1)
+        missed = found.reshape(len(penalties), -1, *shape)
+        missed -= rounded[outside]
         scored = fold_of[outside]
-        errors[first] += squared[:, scored == second].sum(axis=1)
-        errors[second] += squared[:, scored == first].sum(axis=1)
+        for fold, other in ((first, second), (second, first)):
+            each = missed[:, scored == other]
+            errors[fold] += np.einsum("pnctx,pnctx->pct", each, each)
     best = errors.argmin(axis=1)
 
     # The probe of every fold, with the penalty that was chosen for the period and the case.

@@ -32,43 +32,43 @@ def softmax_scores(
     x = (u[:, :rank] * singular[:rank]).astype(np.float32)
     z = (test @ directions[:rank].T).astype(np.float32)
 
-    # One block of columns a case: (example, case, class), flattened for the products.
+    # Classes stand first and examples last, so that sums over classes and products run along whole rows.
     cases, examples = labels.shape
-    code = np.zeros((examples, cases, classes), np.float32)
-    code[np.arange(examples)[:, None], np.arange(cases)[None, :], labels.T] = 1
+    code = (labels == np.arange(classes)[:, None, None]).astype(np.float32)
     penalty = np.asarray(penalties, np.float32)[:, None]
-    bound = (0.5 * singular[:rank].astype(np.float32) ** 2)[:, None, None] + penalty
+    bound = 0.5 * singular[:rank].astype(np.float32) ** 2 + penalty
 
-    # The state: weights (rank, case, class) and intercepts (case, class); a momentum for each case.
-    weights = np.zeros((rank, cases, classes), np.float32)
-    intercept = np.log(code.mean(axis=0) + 1e-3)
+    # The state: weights (class, case, rank) and intercepts (class, case, 1); a momentum for each case.
+    weights = np.zeros((classes, cases, rank), np.float32)
+    intercept = np.log(code.mean(axis=-1, keepdims=True) + 1e-3)
     ahead, ahead_intercept = weights, intercept
-    momentum = np.ones(cases, np.float32)
+    momentum = np.ones((cases, 1), np.float32)
     for _ in range(steps):
-        residual = _probabilities(x, ahead, ahead_intercept) - code
-        gradient = (x.T @ residual.reshape(examples, -1)).reshape(weights.shape) + penalty * ahead
+        residual = _probabilities(x, ahead, ahead_intercept)
+        residual -= code
+        gradient = (residual.reshape(-1, examples) @ x).reshape(weights.shape) + penalty * ahead
         new = ahead - gradient / bound
-        new_intercept = ahead_intercept - residual.sum(axis=0) / (0.5 * examples)
+        new_intercept = ahead_intercept - residual.sum(axis=-1, keepdims=True) / (0.5 * examples)
 
         # A case whose last step went against the slope starts its momentum anew.
         moved, moved_intercept = new - weights, new_intercept - intercept
-        uphill = (gradient * moved).sum(axis=(0, 2)) > 0
+        uphill = np.einsum("kcr,kcr->c", gradient, moved)[:, None] > 0
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        factor = np.where(uphill, 0, (momentum - 1) / following).astype(np.float32)[:, None]
+        factor = np.where(uphill, 0, (momentum - 1) / following).astype(np.float32)
         momentum = np.where(uphill, 1, following).astype(np.float32)
         ahead, ahead_intercept = new + factor * moved, new_intercept + factor * moved_intercept
         weights, intercept = new, new_intercept
         if np.abs(moved).max() <= tolerance * np.abs(new).max():
             break
     found: np.ndarray = np.log(np.maximum(_probabilities(z, weights, intercept), 1e-30))
-    return found.transpose(1, 0, 2)
+    return found.transpose(1, 2, 0)
 
 
 def _probabilities(x: np.ndarray, weights: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-    """Probability of every class: (example, case, class)."""
-    scores = (x @ weights.reshape(len(weights), -1)).reshape(len(x), *intercept.shape) + intercept
-    scores -= scores.max(axis=-1, keepdims=True)
+    """Probability of every class: (class, case, example)."""
+    scores = (weights.reshape(-1, weights.shape[-1]) @ x.T).reshape(*intercept.shape[:2], len(x)) + intercept
+    scores -= scores.max(axis=0)
     np.exp(scores, out=scores)
-    scores /= scores.sum(axis=-1, keepdims=True)
+    scores /= scores.sum(axis=0)
     probabilities: np.ndarray = scores
     return probabilities

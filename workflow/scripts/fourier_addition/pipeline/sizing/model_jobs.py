@@ -50,14 +50,13 @@ def _minutes(
     operations: float,
     *,
     moved: float = 0.0,
-    threads: int = 1,
     loads: bool = True,
 ) -> float:
     """Minutes of a job of so many operations that moves so many bytes through the GPU's memory."""
     # Models spread over several GPUs run one after the other: more GPUs are more memory, not more speed.
     on_gpu = max(operations / machine.gpu_flops, moved / machine.gpu_bandwidth) if machine.gpu else 0.0
     needs_cpu = shape.parameters < SMALL or not machine.gpu
-    on_cpu = operations / (machine.cpu_flops * threads) if needs_cpu else 0.0
+    on_cpu = operations / machine.cpu_flops if needs_cpu else 0.0
     reading = shape.weights / machine.disk if loads else 0.0
     return machine.startup + (reading + max(on_gpu, on_cpu)) / 60
 
@@ -71,7 +70,6 @@ def model_job(
     gpu: float,
     moved: float,
     written: float,
-    threads: int = 1,
     loads: bool = True,
 ) -> Estimate:
     """A job with a model: weights pass through the host, whose memory suffices to compute there too.
@@ -84,7 +82,7 @@ def model_job(
     computing = on_gpu if shape.parameters < SMALL or not machine.gpu else shape.weights
     return Estimate(
         host=machine.torch_host + (computing + host) / MB,
-        minutes=_minutes(shape, machine, operations, moved=moved, threads=threads, loads=loads),
+        minutes=_minutes(shape, machine, operations, moved=moved, loads=loads),
         gpu_memory=GPU_CONTEXT * gpus + on_gpu / MB,
         gpus=gpus,
         written=written,
@@ -156,7 +154,6 @@ def pretraining_estimate(config: Mapping[str, Any], model: str, machine: Machine
         gpu=state,
         moved=text["steps"] * 2 * 16 * shape.parameters,
         written=4 * shape.parameters,
-        threads=2,
         loads=False,
     )
 

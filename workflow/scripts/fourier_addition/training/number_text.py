@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,28 +61,48 @@ def tens(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> 
     return f"{a} has {a // 10} tens ."
 
 
+def _last(number: int) -> int:
+    return number % 10
+
+
+def _before_last(number: int) -> int:
+    return number // 10
+
+
+def _odd(number: int) -> int:
+    return number % 2
+
+
+@cache
+def _sharing(key: Callable[[int], int], numbers: int) -> dict[int, list[int]]:
+    """Key -> the numbers that have it, in ascending order: the same for every sentence."""
+    groups: dict[int, list[int]] = {}
+    for number in range(numbers):
+        groups.setdefault(key(number), []).append(number)
+    return groups
+
+
 def _alike(generator: np.random.Generator, numbers: int, key: Callable[[int], int]) -> tuple[str, int]:
     """At most six numbers that have the same key, in random order, and the key."""
     shared = key(int(generator.integers(numbers)))
-    members = [n for n in range(numbers) if key(n) == shared]
-    return " ".join(map(str, generator.permutation(members)[:6])), shared
+    return " ".join(map(str, generator.permutation(_sharing(key, numbers)[shared])[:6])), shared
 
 
 def same_last_digit(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
     """Numbers that end in the same digit."""
-    text, digit = _alike(generator, numbers, lambda n: n % 10)
+    text, digit = _alike(generator, numbers, _last)
     return f"{text} end in {digit} ."
 
 
 def same_tens(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
     """Numbers that have as many tens."""
-    text, count = _alike(generator, numbers, lambda n: n // 10)
+    text, count = _alike(generator, numbers, _before_last)
     return f"{text} have {count} tens ."
 
 
 def same_parity(generator: np.random.Generator, numbers: int, steps: Sequence[int]) -> str:
     """Numbers that are all even or all odd."""
-    text, odd = _alike(generator, numbers, lambda n: n % 2)
+    text, odd = _alike(generator, numbers, _odd)
     return f"{text} are {'odd' if odd else 'even'} ."
 
 
@@ -162,6 +183,8 @@ def packed(
     stream: list[int] = []
     remaining = iter(texts)
     while len(stream) < lines * length and (batch := list(itertools.islice(remaining, at_once))):
-        stream.extend(itertools.chain(*tokenizer(batch, add_special_tokens=False)["input_ids"]))
+        # The ids alone: masks, kinds and offsets of a million tokens would take longer than the ids.
+        encoded = tokenizer.backend_tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+        stream.extend(itertools.chain.from_iterable(each.ids for each in encoded))
     count = min(lines, len(stream) // length)
     return np.asarray(stream[: count * length], np.int64).reshape(count, length)

@@ -47,6 +47,8 @@ NUMBERS = 521
 FIRST_NUMBER = 2000
 AIM = 0.8
 """Share of the floor's speed that the engine is meant to reach with table 1."""
+TIMES = 10
+"""How many times faster than every other way the engine is meant to be."""
 TAU = 50
 
 
@@ -213,6 +215,34 @@ def report(task: str, conditions: int, results: dict[str, dict], given: argparse
     return "\n".join(lines) + "\n"
 
 
+def verdict(tasks: dict[str, dict[str, dict]]) -> list[str]:
+    """A line for every bar: the speed beside every other way, and for table 1 the share of the floor.
+
+    tasks: task -> what `measure` returned. The slowest gain over another way decides, by the median of the
+    wall time.
+    """
+    lines = []
+    for task, results in tasks.items():
+        engine = results.get("engine", {})
+        if not engine.get("wall"):
+            lines.append(f"NOT MEASURED {task}: {engine.get('failed', 'the engine did not run')}")
+            continue
+        gains = {
+            name: float(np.median(np.array(engine["wall"]) / np.array(found["wall"])))
+            for name, found in results.items()
+            if name != "engine" and found.get("wall")
+        }
+        floor = gains.pop("floor", None)
+        if gains:
+            name, least = min(gains.items(), key=lambda item: item[1])
+            met = "MET" if least >= TIMES else "NOT MET"
+            lines.append(f"{met} {task}: {least:.1f} times {name}; the bar is {TIMES}")
+        if floor is not None and task.startswith("table1"):
+            met = "MET" if floor >= AIM else "NOT MET"
+            lines.append(f"{met} {task}: {floor:.2f} of the unavoidable work's speed; the bar is {AIM}")
+    return lines
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -269,6 +299,8 @@ def main() -> None:
                 everything["tasks"][name] = {"conditions": conditions, "contestants": results}
     everything["load_after"] = os.getloadavg()
     print(f"load {everything['load_after'][0]:.2f} at the end")
+    everything["verdict"] = verdict({name: task["contestants"] for name, task in everything["tasks"].items()})
+    print("\n".join(everything["verdict"]))
     if given.output is not None:
         write_json(everything, given.output)
 

@@ -287,6 +287,10 @@ EXCUSED = {
                 "tests/test_bench_growth.py::test_planning_counts_the_jobs_and_says_whether_the_bar_is_met",
             ),
             (
+                "bench-ablation",
+                "tests/test_bench_ablation.py::test_it_runs_at_a_small_size_and_every_bar_has_a_verdict",
+            ),
+            (
                 "bench-capture",
                 "tests/test_bench_capture.py"
                 "::test_the_benchmark_runs_end_to_end_and_says_of_every_bar_whether_it_is_met",

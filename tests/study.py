@@ -36,6 +36,14 @@ def copy_of_the_tree(folder: Path, config: str = "tiny") -> Path:
     return folder
 
 
+def benchmark(script: str, *arguments: object, cwd: Path) -> str:
+    """What a script of `bench/` prints; it must end well."""
+    command = [sys.executable, str(ROOT / "bench" / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 def snakemake(
     folder: Path, *arguments: str, expect: int = 0, environment: Mapping[str, str] | None = None
 ) -> str:

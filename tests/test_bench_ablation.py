@@ -1,11 +1,10 @@
 """The ablation benchmark runs end to end at a small size and prints its verdict."""
 
 import json
-import subprocess
 import sys
 
 import pytest
-from study import ROOT
+from study import ROOT, benchmark
 
 sys.path.insert(0, str(ROOT / "bench"))
 
@@ -13,20 +12,18 @@ sys.path.insert(0, str(ROOT / "bench"))
 @pytest.mark.system
 def test_it_runs_at_a_small_size_and_every_bar_has_a_verdict(tmp_path):
     output = tmp_path / "ablation.json"
-    command = [sys.executable, str(ROOT / "bench/bench_ablation.py"), "--tokens", "12", "--prompts", "2"]
-    command += ["--tasks", "table1", "exchange"]
-    command += ["--draws", "1", "--places", "1", "--layers", "2", "--width", "448", "--threads", "1"]
-    command += ["--repeats", "1", "--stride", "9", "--peers-python", str(tmp_path / "none")]
-    ran = subprocess.run([*command, "--output", str(output)], capture_output=True, text=True, cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    assert "peers are left out" in ran.stdout
+    given = ["--tokens", 12, "--prompts", 2, "--tasks", "table1", "exchange", "--draws", 1, "--places", 1]
+    given += ["--layers", 2, "--width", 448, "--threads", 1, "--repeats", 1, "--stride", 9]
+    given += ["--peers-python", tmp_path / "none", "--output", output]
+    printed = benchmark("bench_ablation.py", *given, cwd=tmp_path)
+    assert "peers are left out" in printed
     found = json.loads(output.read_text())
     assert list(found["tasks"]) == [f"{name}-12-tokens" for name in ("table1", "exchange")]
     for task in found["tasks"].values():
         assert set(task["contestants"]) == {"engine", "floor", "plain"}
         engine = task["contestants"]["engine"]
         assert engine["same_predictions"] == 1 and engine["loss_difference"] < 1e-4
-    lines = ran.stdout.splitlines()[-3:]
+    lines = printed.splitlines()[-3:]
     assert lines == found["verdict"]
     assert all(line.startswith(("MET ", "NOT MET ")) for line in lines)
 

@@ -1,12 +1,11 @@
 """The capture benchmark runs end to end at a small size and prints its verdict."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
 import pytest
-from study import ROOT
+from study import ROOT, benchmark
 
 sys.path.insert(0, str(ROOT / "bench"))
 
@@ -14,21 +13,10 @@ sys.path.insert(0, str(ROOT / "bench"))
 @pytest.mark.system
 def test_the_benchmark_runs_end_to_end_and_says_of_every_bar_whether_it_is_met(tmp_path):
     output = tmp_path / "capture.json"
-    command = [
-        sys.executable,
-        str(ROOT / "bench/bench_capture.py"),
-        "--prompts",
-        "24",
-        "--batch-size",
-        "8",
-        "--block",
-        "8",
-    ]
-    command += ["--layers", "2", "--width", "64", "--repeats", "2", "--threads", "1", "--device", "cpu"]
-    command += ["--peers-python", str(tmp_path / "none"), "--output", str(output)]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    assert "peers are left out" in ran.stdout
+    given = ["--prompts", 24, "--batch-size", 8, "--block", 8, "--layers", 2, "--width", 64, "--repeats", 2]
+    given += ["--threads", 1, "--device", "cpu", "--peers-python", tmp_path / "none", "--output", output]
+    printed = benchmark("bench_capture.py", *given, cwd=tmp_path)
+    assert "peers are left out" in printed
     found = json.loads(output.read_text())
     assert set(found["tasks"]) == {"plain", "shots"}
     for task in found["tasks"].values():
@@ -37,7 +25,7 @@ def test_the_benchmark_runs_end_to_end_and_says_of_every_bar_whether_it_is_met(t
         # 2 modules of 2 layers and 3 states of 64 features, and 521 logits, of 4 bytes
         assert task["ours"]["bytes"] > 24 * 4 * (7 * 64 + 521)
         assert task["bare"]["bytes"] == 0
-    lines = ran.stdout.splitlines()[-3:]
+    lines = printed.splitlines()[-3:]
     assert lines == found["verdict"] and len(lines) == 3
     assert all(line.startswith(("MET ", "NOT MET ")) for line in lines)
     assert "the bar is 0.97" in lines[0] and "the bar is 1.2" in lines[1] and "memory" in lines[2]

@@ -2,21 +2,13 @@
 
 import argparse
 import json
-import subprocess
 import sys
 
 import pytest
 from fourier_addition.pipeline.config import validated
-from study import ROOT
+from study import ROOT, benchmark
 
 sys.path.insert(0, str(ROOT / "bench"))
-
-
-def ran(script, *arguments, cwd):
-    command = [sys.executable, str(ROOT / "bench" / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
 
 
 @pytest.mark.system
@@ -26,7 +18,7 @@ def test_curves_are_measured_beside_what_sizing_expects_and_put_into_a_page(tmp_
     page, output = tmp_path / "page.md", tmp_path / "growth.json"
     page.write_text(f"before\n\n{BEGIN}\n\nold\n\n{END}\n\nafter\n")
     given = ["--steps", 2, "--repeats", 1, "--names", "examples", "--output", output, "--page", page]
-    printed = ran("bench_growth.py", *given, cwd=tmp_path)
+    printed = benchmark("bench_growth.py", *given, cwd=tmp_path)
     found = json.loads(output.read_text())["curves"]
     assert [curve["stage"] for curve in found] == ["capture", "ablation", "training"]
     for curve in found:
@@ -36,7 +28,7 @@ def test_curves_are_measured_beside_what_sizing_expects_and_put_into_a_page(tmp_
     assert page.read_text().startswith(f"before\n\n{BEGIN}\n\n| Stage |")
     assert page.read_text().endswith(f"\n\n{END}\n\nafter\n") and "old" not in page.read_text()
     assert printed.strip() in page.read_text()
-    again = ran("bench_growth.py", "--from-file", output, cwd=tmp_path)
+    again = benchmark("bench_growth.py", "--from-file", output, cwd=tmp_path)
     assert again == printed
 
 
@@ -82,7 +74,7 @@ def test_the_large_study_is_valid_and_as_large_as_asked_for():
 @pytest.mark.workflow
 def test_planning_counts_the_jobs_and_says_whether_the_bar_is_met(tmp_path):
     output = tmp_path / "planning.json"
-    printed = ran("bench_planning.py", "--jobs", 90, "--repeats", 1, "--output", output, cwd=tmp_path)
+    printed = benchmark("bench_planning.py", "--jobs", 90, "--repeats", 1, "--output", output, cwd=tmp_path)
     found = json.loads(output.read_text())
     assert 90 < found["jobs"] < 110 and len(found["seconds"]) == 1
     assert printed.splitlines()[-1] == found["verdict"] and "the bar is 20 s" in found["verdict"]

@@ -12,7 +12,6 @@ rule pretrain_model:
         model=alternatives(PRETRAINED_MODELS),
     conda:
         "../../envs/torch.yaml"
-    threads: 1
     resources:
         gpu=sized("pretrain_model", "gpu"),
         gpu_mem_mb=sized("pretrain_model", "gpu_mem_mb"),

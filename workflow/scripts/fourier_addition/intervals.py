@@ -134,12 +134,8 @@ def bootstrap_interval(
             f"not {examples}, {resamples} and {level:g}."
         )
     flat = values.reshape(-1, examples)
-    means = np.empty((len(flat), resamples))
-    start = 0
-    for weights in _resamples(seed, examples, resamples):
-        means[:, start : start + len(weights)] = flat @ weights.T / examples
-        start += len(weights)
-
+    blocks = _resamples(seed, examples, resamples)
+    means = np.concatenate([flat @ weights.T / examples for weights in blocks], axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=1)
     return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])
 

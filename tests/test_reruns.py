@@ -17,7 +17,8 @@ SPECTRA = {"spectra", "figure_spectrum", "figure_waves"}
 ABLATION = {"ablate", "figure_errors", "table"}
 AFTER_TRAINING = {"capture", "number_rows_of_run", *SPECTRA, *ABLATION}
 TRAINING = {"train", *AFTER_TRAINING}
-EVERYTHING = {"pretrain_model", "dataset", *TRAINING}
+PRETRAINING = {"pretrain_model", *TRAINING}
+EVERYTHING = {"blank_model", "dataset", *PRETRAINING}
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ CODE = {
     "models/prefix_cache.py": {"capture", "number_rows_of_run", *SPECTRA, *ABLATION},
     "training/start.py": TRAINING,
     "training/arms.py": TRAINING,
-    "pipeline/device.py": EVERYTHING - {"dataset"},
+    "pipeline/device.py": PRETRAINING,
     "files/whole.py": EVERYTHING,
     "files/checks.py": set(),
 }
@@ -200,7 +201,8 @@ VALUES = [
     (("tasks", "addition-8", "templates"), ["Calculate {a} + {b}."], {"dataset", *TRAINING}),
     (("tasks", "addition-8", "seed"), 1, {"dataset", *TRAINING}),
     (("tasks", "addition-8", "running_example"), [2, 5], {"number_rows_of_run", *SPECTRA}),
-    (("pretraining", "numerals", "steps"), 21, EVERYTHING - {"dataset"}),
+    (("pretraining", "numerals", "steps"), 21, PRETRAINING),
+    (("pretraining", "numerals", "numbers"), 18, EVERYTHING - {"dataset"}),
     (("models", "mini", "architecture", "inner"), 32, EVERYTHING - {"dataset"}),
     ((*FINETUNED, "epochs"), 3, TRAINING),
     ((*SCRATCH, "epochs"), 3, {"train", "table"}),
@@ -225,6 +227,13 @@ VALUES = [
 def test_a_value_reruns_its_rules(editing, keys, value, rules):
     set_value(editing, keys, value)
     assert planned(editing) == rules
+
+
+@pytest.mark.workflow
+def test_pretraining_leaves_runs_from_scratch_alone(editing):
+    set_value(editing, ("pretraining", "numerals", "learning_rate"), 0.0005)
+    trained = {job for job in planned_jobs(editing) if job.startswith("train ")}
+    assert trained == {"train run=mini.finetuned.seed0"}
 
 
 @pytest.mark.workflow

@@ -276,17 +276,24 @@ def number_rows_of(wildcards):
     return paths.embedding(wildcards.name, "number-rows.json")
 
 
+def pretraining_of(wildcards):
+    """Keys of a miniature model's pre-training."""
+    source = config["models"][wildcards.model]["sources"][0]
+    return config["pretraining"][source["pretrain"]]
+
+
 def training_inputs(run):
-    """What training a run reads."""
-    inputs = {
-        "model": paths.model(run["model"]) + ".json",
+    """What training a run reads: of a miniature from scratch, no more than its shape and tokenizer."""
+    weightless = run["start"] == "scratch" and "embedding" not in run
+    blank = weightless and run["model"] in PRETRAINED_MODELS
+    model = (paths.blank if blank else paths.model)(run["model"])
+    donors = [paths.model(run["embedding_from"])] if "embedding_from" in run else []
+    return {
+        "model": f"{model}.json",
         "dataset": paths.dataset(run["task"]),
+        **{"donor": f"{donor}.json" for donor in donors},
+        "weights": stored(*dict.fromkeys([model, *donors])),
     }
-    if "embedding_from" in run:
-        inputs["donor"] = paths.model(run["embedding_from"]) + ".json"
-    models = [run[key] for key in ("model", "embedding_from") if key in run]
-    inputs["weights"] = stored(*map(paths.model, dict.fromkeys(models)))
-    return inputs
 
 
 def training_keys(run):

@@ -1,7 +1,32 @@
 # Pre-training of miniature models and training of every run.
 
 
+# What needs no pre-trained weights starts from this, and need not wait for the pre-training.
+rule blank_model:
+    output:
+        manifest=paths.blank("{model}") + ".json",
+        directory=directory(paths.blank("{model}")),
+    log:
+        "logs/models/{model}.blank.log",
+    wildcard_constraints:
+        model=alternatives(PRETRAINED_MODELS),
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=growing(sized("blank_model", "mem_mb")),
+        runtime=sized("blank_model", "runtime"),
+    params:
+        code=digest("blank_model.py"),
+        architecture=lambda wildcards: config["models"][wildcards.model]["architecture"],
+        numbers=lambda wildcards: pretraining_of(wildcards)["numbers"],
+    script:
+        "../scripts/blank_model.py"
+
+
 rule pretrain_model:
+    input:
+        blank=paths.blank("{model}") + ".json",
+        weights=stored(paths.blank("{model}")),
     output:
         manifest=paths.model("{model}") + ".json",
         directory=directory(paths.model("{model}")),
@@ -19,10 +44,7 @@ rule pretrain_model:
         runtime=sized("pretrain_model", "runtime"),
     params:
         code=digest("pretrain_model.py"),
-        architecture=lambda wildcards: config["models"][wildcards.model]["architecture"],
-        pretraining=lambda wildcards: config["pretraining"][
-            config["models"][wildcards.model]["sources"][0]["pretrain"]
-        ],
+        pretraining=pretraining_of,
     script:
         "../scripts/pretrain_model.py"
 

@@ -12,6 +12,11 @@ def model(name: str) -> str:
     return f"{RESULTS}/models/{name}"
 
 
+def blank(name: str) -> str:
+    """Directory of a miniature model's shape and tokenizer, without weights; its manifest is this plus `.json`."""
+    return f"{RESULTS}/blanks/{name}"
+
+
 def gguf(name: str) -> str:
     """Directory of a fetched GGUF file, from which the model's directory is made."""
     return f"{RESULTS}/gguf/{name}"

@@ -155,6 +155,7 @@ SIZES = (
     RuleSize("fetch_model", lambda config, job, on: fetch_estimate(config, job["model"], on)),
     RuleSize("fetch_gguf", lambda config, job, on: fetch_estimate(config, job["model"], on)),
     RuleSize("read_gguf", lambda config, job, on: gguf_estimate(config, job["model"], on)),
+    RuleSize("blank_model", lambda config, job, on: table_estimate(0, on)),
     RuleSize("pretrain_model", lambda config, job, on: pretraining_estimate(config, job["model"], on)),
     RuleSize("train", lambda config, job, on: training_estimate(config, _run(job), on)),
     RuleSize("train_keeping", lambda config, job, on: training_estimate(config, _run(job), on)),

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.layout_engine import ConstrainedLayoutEngine, PlaceHolderLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -348,6 +348,9 @@ def save(figure: Figure, table: pd.DataFrame, stem: str | Path) -> list[Path]:
     }
     paths = []
     with theme.style():
+        # Matplotlib draws a figure with an engine twice, also where the engine has nothing left to do.
+        if isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+            figure.set_layout_engine(None)
         for suffix, fields in metadata.items():
             # Not with_suffix: names of runs have dots in them.
             path = Path(f"{stem}.{suffix}")

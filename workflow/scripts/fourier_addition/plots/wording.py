@@ -144,7 +144,8 @@ def settle_texts(figure: Figure, explained: Sequence[Artist], note: str | None) 
     are taken for all texts of the figure, also those that come later while the theme holds.
     """
     named = list(_named_axes(figure))
-    everything = [text for text, _ in _texts(figure)] + [note or ""]
+    texts = list(_texts(figure))
+    everything = [text for text, _ in texts] + [note or ""]
     everything += [str(artist.get_label()) for artist in explained]
     everything += [name for _, names in named for name in names]
 
@@ -156,7 +157,7 @@ def settle_texts(figure: Figure, explained: Sequence[Artist], note: str | None) 
     def drawable(text: str) -> str:
         return literal(spelled_out(text, unknown))
 
-    for text, change in _texts(figure):
+    for text, change in texts:
         if drawable(text) != text:
             change(drawable)
     for artist in explained:

@@ -10,6 +10,8 @@ rule blank_model:
         "logs/models/{model}.blank.log",
     wildcard_constraints:
         model=alternatives(PRETRAINED_MODELS),
+    # The longest chain of jobs starts here.
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     resources:
@@ -35,6 +37,8 @@ rule pretrain_model:
         "logs/models/{model}.log",
     wildcard_constraints:
         model=alternatives(PRETRAINED_MODELS),
+    # The longest chain of jobs starts here.
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     resources:

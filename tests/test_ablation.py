@@ -129,6 +129,20 @@ class TestEngine:
         assert (plain.loss.std("condition") > 0.05).all()
         assert np.unique(plain.loss.sel(condition="both-low")).size == len(encoded)
 
+    @pytest.mark.parametrize("name", [*CAUSAL, *VARIANTS])
+    def test_equals_the_plain_pass_at_all_positions(self, name):
+        family, changes = VARIANTS.get(name, (name, {}))
+        view, ids, bank = make(family, **changes)
+        encoded, answers = examples(view)
+        conditions = [c for c in many_conditions(bank) if getattr(c.filter, "source", None) is None]
+        plain, engine = (
+            loss_of(view, ids, encoded, answers, conditions, method=method, positions="all")
+            for method in ("plain", "engine")
+        )
+        assert_same(engine, plain)
+        last = loss_of(view, ids, encoded, answers, conditions)
+        assert (abs(last.loss - plain.loss).max("example")[1:] > 1e-3).sum() > len(conditions) / 2
+
     @pytest.mark.parametrize(
         ("family", "changes"),
         [
@@ -168,10 +182,12 @@ class TestEngine:
             view, ids, bank = make(family)
             encoded = [Encoded([token], 0) for token in ids[:3]]
             rows = table1_conditions(bank, LAYERS, TAU)
-            plain, engine = (
-                loss_of(view, ids, encoded, [1, 2, 3], rows, method=method) for method in ("plain", "engine")
-            )
-            assert_same(engine, plain)
+            for positions in ("last", "all"):
+                plain, engine = (
+                    loss_of(view, ids, encoded, [1, 2, 3], rows, method=method, positions=positions)
+                    for method in ("plain", "engine")
+                )
+                assert_same(engine, plain)
 
     def test_leaves_the_model_as_it_was(self):
         view, ids, bank = make()
@@ -197,16 +213,27 @@ class TestEngine:
             assert torch.equal(view.final_hidden(ids, -1), before)
 
     def test_is_refused_where_it_cannot_be(self):
-        view, ids, bank = make()
-        encoded, answers = examples(view)
-        rows = table1_conditions(bank, LAYERS, TAU)
-        with pytest.raises(UserError, match="positions 'all'"):
-            loss_of(view, ids, encoded, answers, rows, method="engine", positions="all")
         view, ids, bank = make("bert")
         encoded, answers = examples(view)
         rows = table1_conditions(bank, LAYERS, TAU)
         with pytest.raises(UserError, match="bert"):
             loss_of(view, ids, encoded, answers, rows, method="engine")
+
+    def test_computes_a_shared_beginning_once_at_all_positions(self):
+        view, ids, bank = make()
+        encoded = view.encode([f"Total of {a} and {b}. Answer:" for a in (0, 5) for b in (3, 4, 11)])
+        conditions = table1_conditions(bank, LAYERS, TAU)[1:2]
+        rows = {}
+        for method in ("plain", "engine"):
+            seen = []
+            handle = view.block(0).mlp.register_forward_hook(
+                lambda module, arguments, output, seen=seen: seen.append(output.shape[:-1].numel())
+            )
+            loss_of(view, ids, encoded, range(6), conditions, method=method, positions="all")
+            handle.remove()
+            rows[method] = sum(seen)
+        assert rows["plain"] == sum(len(each.ids) for each in encoded)
+        assert rows["engine"] < 0.8 * rows["plain"]
 
     def test_runs_each_module_once_for_each_distinct_state(self):
         view, ids, bank = make()
@@ -288,7 +315,7 @@ class TestPlain:
         assert not torch.equal(after["mlp", 2], before["mlp", 2])
 
     @pytest.mark.parametrize("family", ["gpt2", "bert"])
-    def test_all_positions_take_the_plain_path(self, family):
+    def test_all_positions_are_more_than_the_last(self, family):
         view, ids, bank = make(family)
         encoded, answers = examples(view)
         rows = table1_conditions(bank, LAYERS, TAU)

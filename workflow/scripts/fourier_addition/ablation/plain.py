@@ -1,6 +1,6 @@
 """Interventions by the obvious way: a full forward pass with hooks for each condition.
 
-It works for every architecture and for filters at all positions; tests hold the engine to it.
+It works for every architecture; tests hold the engine to it.
 The residual stream after a block is changed as the block gives it, after the norms of a post-norm model.
 Post-norm models (h' = LN(h + out)) are filtered at `out`, before the norm. The norm's gain is not the same
 for all features, so a part of what a filter removes from `out` is in h' again.

@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 
 from fourier_addition.ablation.conditions import Condition, check_conditions, layers_label
+from fourier_addition.ablation.engine.all_positions import hidden_at_all_positions
 from fourier_addition.ablation.engine.engine import Engine
 from fourier_addition.ablation.plain import POSITIONS, plain_hidden
 from fourier_addition.ablation.predict import PREDICTIONS, AnswerPredictor
@@ -46,8 +47,8 @@ def run_conditions(
     encoded: prompts as `ModelView.encode` gives them. number_ids: (number,) token ids of 0..p-1.
     answers: (example,) the right number of each prompt.
     batch_size: prompts whose keys and values are held at one time.
-    method: `plain` runs the model once for each condition, `engine` computes what conditions share
-        once; `auto` takes the engine wherever it can: causal models, filters at the last position.
+    method: `plain` runs the model once for each condition, `engine` computes once what conditions and
+        prompts share; `auto` takes the engine wherever it can: causal models.
     positions: filter at the reading position (`last`) or at every token (`all`).
     prediction: take argmax and softmax over the `numbers` or the whole `vocabulary`.
     rows: states of the last token (examples x conditions) that the engine carries at one time.
@@ -66,7 +67,7 @@ def run_conditions(
     answers = _checked_answers(answers, len(encoded), len(number_ids))
     if rows < 1:
         raise UserError(f"`rows` must be at least 1, not {rows}.")
-    engine = _takes_engine(view, method, positions)
+    engine = _takes_engine(view, method)
     check_sources(conditions, sources, len(encoded), len(number_ids), positions)
     places = places_with_source(conditions)
     if sources is None and places:
@@ -77,7 +78,7 @@ def run_conditions(
     predict = AnswerPredictor(view, number_ids, prediction)
     predictions = np.empty((len(conditions), len(encoded)), np.int32)
     losses = np.empty((len(conditions), len(encoded)), np.float32)
-    runner = Engine(view, conditions, filters, rows) if engine else None
+    runner = Engine(view, conditions, filters, rows) if engine and positions == "last" else None
 
     # Neighbours in this order share the longest prefixes.
     order = np.array(sorted(range(len(encoded)), key=lambda row: encoded[row].ids), np.int64)
@@ -85,11 +86,12 @@ def run_conditions(
     for bucket in view.buckets([encoded[row] for row in order], batch_size):
         index = order[bucket.index]
         target = torch.from_numpy(answers[index]).to(view.device)
-        hidden = (
-            plain_hidden(view, bucket, conditions, filters, positions, index)
-            if runner is None
-            else runner.hidden(bucket, index)
-        )
+        if runner is not None:
+            hidden = runner.hidden(bucket, index)
+        elif engine:
+            hidden = hidden_at_all_positions(view, bucket, conditions, filters)
+        else:
+            hidden = plain_hidden(view, bucket, conditions, filters, positions, index)
         for numbers, states in hidden:
             predicted, loss = predict(states, target)
             predictions[np.ix_(numbers, index)] = predicted.cpu().numpy()
@@ -110,16 +112,12 @@ def _check_choices(method: str, positions: str, prediction: str) -> None:
             raise UserError(f"`{name}` must be one of {', '.join(allowed)}, not '{value}'.")
 
 
-def _takes_engine(view: ModelView, method: str, positions: str) -> bool:
+def _takes_engine(view: ModelView, method: str) -> bool:
     """Whether the engine runs the conditions. Raises UserError where it is asked for and cannot."""
-    if not view.reusable_cache:
-        obstacle = view.family
-    elif positions != "last":
-        obstacle = f"filters at all positions, as positions '{positions}' asks"
-    else:
+    if view.reusable_cache:
         return method != "plain"
     if method == "engine":
-        raise UserError(f"The engine cannot run {obstacle}; use method 'auto' or 'plain'.")
+        raise UserError(f"The engine cannot run {view.family}; use method 'auto' or 'plain'.")
     return False
 
 

@@ -1,1 +1,1 @@
-"""Ablation at the last token that computes once what conditions and prompts share."""
+"""Ablation that computes once what conditions and prompts share."""

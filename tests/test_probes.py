@@ -5,7 +5,7 @@ import pytest
 from fourier_addition.analysis.accuracy import arms_table, epochs_to
 from fourier_addition.analysis.folds import inner_pairs, standardised
 from fourier_addition.analysis.probes import kappas, layer_probes, probe_kappas, probe_table
-from fourier_addition.analysis.softmax import softmax_scores
+from fourier_addition.analysis.softmax import coordinates, softmax_scores
 from fourier_addition.errors import UserError
 from fourier_addition.intervals import student_interval
 from pandas import DataFrame
@@ -31,7 +31,12 @@ def test_the_probe_is_the_librarys_logistic_regression_over_unseen_numbers():
     values = np.unique(numbers)
     residues = np.stack([values % 3, generator.permutation(values % 3)])
     place = np.searchsorted(values, numbers)
-    found, chosen = probe_kappas(vectors, place, residues, folds=5, penalties=[0.1, 1.0], seed=7)
+    # Another property beside it changes nothing.
+    parity = np.stack([values % 2, generator.permutation(values % 2)])
+    settings = {"folds": 5, "penalties": [0.1, 1.0], "seed": 7}
+    (other, _), (found, chosen) = probe_kappas(vectors, place, [parity, residues], **settings)
+    [(alone, _)] = probe_kappas(vectors, place, [residues], **settings)
+    assert np.array_equal(alone, found) and not np.array_equal(other, found)
     fold_of = np.random.default_rng(7).permutation(len(values))[place] % 5
     own = residues[0][place]
     for fold in range(5):
@@ -68,8 +73,9 @@ def test_log_probabilities_are_the_librarys(features):
     generator = np.random.default_rng(4)
     vectors, labels = generator.standard_normal((80, features)), generator.integers(0, 5, (2, 80))
     train, test = standardised(vectors[:60], vectors[60:])
+    along = coordinates(train, test)
     for penalty in (0.01, 1.0):
-        scores = softmax_scores(train, labels[:, :60], test, np.full(2, penalty), classes=5)
+        scores = softmax_scores(along, labels[:, :60], np.full(2, penalty), classes=5)
         for case in range(2):
             model = LogisticRegression(C=1 / penalty, tol=1e-9, max_iter=10000).fit(train, labels[case, :60])
             assert np.allclose(np.exp(scores[case]), model.predict_proba(test), atol=0.01)

@@ -9,13 +9,14 @@ has not seen, scored by Cohen's kappa, and compared with probes for shuffled num
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fourier_addition.analysis.folds import inner_pairs, number_folds, standardised
-from fourier_addition.analysis.softmax import softmax_scores
+from fourier_addition.analysis.softmax import coordinates, softmax_scores
 
 COLUMNS = ["modulus", "kappa", "null_low", "null_high", "penalty", "examples"]
 
@@ -40,66 +41,80 @@ def kappas(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray
     return np.where(chance < 1, (agree - chance) / np.maximum(1 - chance, 1e-12), 0.0)
 
 
-def chosen_penalties(
-    vectors: np.ndarray, labels: np.ndarray, fold_of: np.ndarray, penalties: Sequence[float], *, classes: int
-) -> np.ndarray:
-    """The penalty of every fold's probe, chosen on the other folds alone: (fold,).
+@dataclass(frozen=True)
+class Labelling:
+    """Labels of the examples, (case, example) classes below `classes`; case 0 is the true labelling."""
 
-    vectors: (example, feature). labels: (example,) classes. fold_of: (example,) from `number_folds`. The
-    penalty is the one of `penalties` with which most held-out labels are right; of equally good ones, the one
-    that gives them the largest log-probability.
+    labels: np.ndarray
+    classes: int
+
+
+def chosen_penalties(
+    vectors: np.ndarray, labellings: Sequence[Labelling], fold_of: np.ndarray, penalties: Sequence[float]
+) -> np.ndarray:
+    """The penalty of every fold's probe for the true labels, chosen on the other folds: (labelling, fold).
+
+    vectors: (example, feature). fold_of: (example,) from `number_folds`. The penalty is the one of
+    `penalties` with which most held-out labels are right; of equally good ones, the one that gives them the
+    largest log-probability.
     """
     folds = int(fold_of.max()) + 1
-    right, likelihood = np.zeros((2, folds, len(penalties)))
-    repeated = np.repeat(labels[None], len(penalties), axis=0)
+    right, likelihood = np.zeros((2, len(labellings), folds, len(penalties)))
+    repeated = [np.repeat(each.labels[:1], len(penalties), axis=0) for each in labellings]
     for first, second in inner_pairs(folds):
         outside = (fold_of == first) | (fold_of == second)
-        x, z = standardised(vectors[~outside], vectors[outside])
-        scores = softmax_scores(x, repeated[:, ~outside], z, np.array(penalties), classes=classes)
-        hits = scores.argmax(axis=-1) == labels[outside]
-        own = np.take_along_axis(scores, repeated[:, outside, None], axis=-1)[..., 0]
-        for fold, other in ((first, second), (second, first)):
-            scored = fold_of[outside] == other
-            right[fold] += hits[:, scored].sum(axis=1)
-            likelihood[fold] += own[:, scored].sum(axis=1)
+        held_out = coordinates(*standardised(vectors[~outside], vectors[outside]))
+        for number, (labelling, labels) in enumerate(zip(labellings, repeated, strict=True)):
+            scores = softmax_scores(
+                held_out, labels[:, ~outside], np.array(penalties), classes=labelling.classes
+            )
+            hits = scores.argmax(axis=-1) == labels[:, outside]
+            own = np.take_along_axis(scores, labels[:, outside, None], axis=-1)[..., 0]
+            for fold, other in ((first, second), (second, first)):
+                scored = fold_of[outside] == other
+                right[number, fold] += hits[:, scored].sum(axis=1)
+                likelihood[number, fold] += own[:, scored].sum(axis=1)
 
     # The likelihood decides between equals alone: it is scaled to less than one right answer.
-    score = right + likelihood / (1 + np.abs(likelihood).max())
-    best: np.ndarray = np.asarray(penalties, np.float64)[score.argmax(axis=1)]
+    score = right + likelihood / (1 + np.abs(likelihood).max(axis=(1, 2), keepdims=True))
+    best: np.ndarray = np.asarray(penalties, np.float64)[score.argmax(axis=-1)]
     return best
 
 
 def probe_kappas(
     vectors: np.ndarray,
     place: np.ndarray,
-    residues: np.ndarray,
+    residues: Sequence[np.ndarray],
     *,
     folds: int,
     penalties: Sequence[float],
     seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cohen's kappa of cross-validated probes, for many labellings of the numbers at once.
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Cohen's kappa of cross-validated probes, for several properties of the numbers.
 
     vectors: (example, feature). place: (example,) index of each example's number among the distinct numbers.
-    residues: (case, value), the class of each distinct number, in ascending order of the numbers; case 0 is
-    the true labelling. folds, penalties, seed: as for `probe_table`. The penalty of every fold is chosen for
-    the true labelling, and the other labellings are fitted with it. Returns the kappas (case,) and the
-    penalties (fold,).
+    residues: of each property (case, value), the class of each distinct number, in ascending order of the
+    numbers; case 0 is the true labelling. folds, penalties, seed: as for `probe_table`. The penalty of every
+    fold is chosen for the true labelling, and the other labellings are fitted with it. Returns of each
+    property the kappas (case,) and the penalties (fold,).
     """
-    labels = residues[:, place]
-    classes = int(residues.max()) + 1
+    labellings = [Labelling(classes[:, place], int(classes.max()) + 1) for classes in residues]
     fold_of = number_folds(place, folds=folds, seed=seed)
     x = np.asarray(vectors, np.float64)
-    chosen = chosen_penalties(x, labels[0], fold_of, penalties, classes=classes)
-    predicted = np.empty_like(labels)
+    chosen = chosen_penalties(x, labellings, fold_of, penalties)
+    predicted = [np.empty_like(each.labels) for each in labellings]
     for fold in range(folds):
         test = fold_of == fold
-        train_x, test_x = standardised(x[~test], x[test])
-        scores = softmax_scores(
-            train_x, labels[:, ~test], test_x, np.full(len(labels), chosen[fold]), classes=classes
-        )
-        predicted[:, test] = scores.argmax(axis=-1)
-    return kappas(labels, predicted, classes), chosen
+        held_out = coordinates(*standardised(x[~test], x[test]))
+        for each, penalty, found in zip(labellings, chosen[:, fold], predicted, strict=True):
+            scores = softmax_scores(
+                held_out, each.labels[:, ~test], np.full(len(found), penalty), classes=each.classes
+            )
+            found[:, test] = scores.argmax(axis=-1)
+    return [
+        (kappas(each.labels, found, each.classes), penalty)
+        for each, found, penalty in zip(labellings, predicted, chosen, strict=True)
+    ]
 
 
 def probe_table(
@@ -126,14 +141,20 @@ def probe_table(
     # Which moduli can be probed: every fold needs every residue.
     residues = {modulus: values % modulus for modulus in moduli}
     kept = [m for m in moduli if np.bincount(residues[m], minlength=m).min() >= folds]
+    if not kept:
+        return pd.DataFrame(columns=COLUMNS)
 
     # Case 0 is the true labelling; the others are shuffled.
     generator = np.random.default_rng(seed)
+    cases = [
+        np.stack([own, *(generator.permutation(own) for _ in range(shuffles))])
+        for own in (residues[modulus] for modulus in kept)
+    ]
+    probed = probe_kappas(vectors, place, cases, folds=folds, penalties=penalties, seed=seed)
+
+    # What stands beside each kappa
     rows = []
-    for modulus in kept:
-        own = residues[modulus]
-        cases = np.stack([own, *(generator.permutation(own) for _ in range(shuffles))])
-        found, chosen = probe_kappas(vectors, place, cases, folds=folds, penalties=penalties, seed=seed)
+    for modulus, (found, chosen) in zip(kept, probed, strict=True):
         low, high = np.quantile(found[1:], [0.025, 0.975])
         rows.append([modulus, found[0], low, high, np.exp(np.log(chosen).mean()), len(place)])
     return pd.DataFrame(rows, columns=COLUMNS)

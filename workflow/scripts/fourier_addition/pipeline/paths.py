@@ -13,7 +13,7 @@ def model(name: str) -> str:
 
 
 def blank(name: str) -> str:
-    """Directory of a miniature model's shape and tokenizer, without weights; its manifest is this plus `.json`."""
+    """Directory of a miniature's shape and tokenizer, without weights; its manifest is this plus `.json`."""
     return f"{RESULTS}/blanks/{name}"
 
 

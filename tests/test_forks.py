@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +21,7 @@ SCRIPTS = ROOT / "workflow/scripts"
 
 @pytest.fixture(scope="module")
 def client():
-    """The program that stands for Python, once its server has imported everything."""
+    """The program that stands for Python, once its server listens."""
     program = forks.start_forks(SCRIPTS)
     assert program is not None
     deadline = time.monotonic() + 600
@@ -37,6 +39,33 @@ def ran(program: str, script: Path, **environment: str) -> subprocess.CompletedP
         capture_output=True,
         text=True,
     )
+
+
+def test_a_client_waits_for_the_imports(client, tmp_path):
+    # The first test: the server has hardly begun to import.
+    (tmp_path / "script.py").write_text("import sys; print('torch' in sys.modules)\n")
+    done = ran(client, tmp_path / "script.py")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+@pytest.mark.parametrize("end", ["closed", "reset"])
+def test_without_the_server_the_script_has_a_python_of_its_own(tmp_path, end):
+    program, address = tmp_path / "python", tmp_path / "socket"
+    program.write_text(forks.CLIENT.format(python=sys.executable, address=str(address)))
+    program.chmod(0o755)
+    (tmp_path / "script.py").write_text("import sys; print('torch' in sys.modules)\n")
+    listener = forks.listening(str(address))
+    waiting = subprocess.Popen(
+        [program, str(tmp_path / "script.py")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    if end == "closed":
+        listener.accept()[0].close()
+    else:
+        # The server ends before it has looked at who waits.
+        select.select([listener], [], [])
+    listener.close()
+    out, err = waiting.communicate()
+    assert (waiting.returncode, out, err) == (0, "False\n", "")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +137,37 @@ def test_a_fork_ends_with_its_client(client, tmp_path, by):
     started.wait()
     psutil.wait_procs([fork], timeout=60)
     assert not fork.is_running()
+
+
+def test_a_client_that_ends_while_it_waits_leaves_nothing(tmp_path):
+    start = (
+        f"import sys, time; sys.path.insert(0, {str(SCRIPTS)!r})\n"
+        "import socket; from fourier_addition.pipeline import forks\n"
+        f"listener = forks.listening({str(tmp_path / 'socket')!r})\n"
+        "print('there', flush=True); sys.stdin.readline()\n"
+        "forks.serve(listener)\n"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", start],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin is not None and server.stdout is not None
+    assert server.stdout.readline() == "there\n"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "socket"))
+    server.stdin.write("go\n")
+    server.stdin.flush()
+    # A client that came later is answered, so the earlier one has been seen.
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "socket"))
+        assert client.recv(1) == b"!"
+    _, left = psutil.wait_procs(psutil.Process(server.pid).children(), timeout=60)
+    assert not left
+    _, said = server.communicate()
+    assert (server.returncode, said) == (0, "")
 
 
 def test_a_fork_that_the_system_ends_is_said(client, tmp_path):

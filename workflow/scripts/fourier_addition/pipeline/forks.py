@@ -7,7 +7,9 @@ it instead of to a new Python:
     Snakemake -> shell -> client (a small script) -> socket -> server -> fork, which runs the script
 
 The fork has the client's folder, environment and outputs, and dies with the client, the server and Snakemake.
-Until the server has imported everything, the client is replaced by Python itself. The server touches no GPU.
+Clients wait until the server has imported everything: jobs that import the same at the same time would only
+slow it. Where there is no server, or it ends, the client is replaced by Python itself. The server touches no
+GPU.
 """
 
 from __future__ import annotations
@@ -60,7 +62,10 @@ if len(sys.argv) != 2 or not os.path.isfile(sys.argv[1]) or not os.path.exists({
 server = socket.socket(socket.AF_UNIX)
 try:
     server.connect({address!r})
+    ready = server.recv(1)
 except OSError:
+    ready = b""
+if not ready:
     plain()
 call = {{"script": sys.argv[1], "folder": os.getcwd(), "environment": dict(os.environ)}}
 socket.send_fds(server, [b"!"], [1, 2])
@@ -136,13 +141,18 @@ def import_everything(scripts: str) -> None:
     gc.freeze()
 
 
-def serve(address: str) -> dict[str, Any]:
-    """Fork for every client, until standard input ends -> in a fork, the call; the server never returns."""
+def listening(address: str) -> socket.socket:
+    """A socket at an address, where clients may wait from now on."""
     listener = socket.socket(socket.AF_UNIX)
     # Bound elsewhere first: a client that sees the address can connect to it.
     listener.bind(f"{address}-")
     listener.listen(256)
     os.rename(f"{address}-", address)
+    return listener
+
+
+def serve(listener: socket.socket) -> dict[str, Any]:
+    """Fork for every client, until standard input ends -> in a fork, the call; the server never returns."""
     watched = select.poll()
     watched.register(listener, select.POLLIN)
     watched.register(0, select.POLLIN)
@@ -195,7 +205,12 @@ def _call_of(connection: socket.socket) -> dict[str, Any]:
     end_with_parent = 1
     ctypes.CDLL(None).prctl(end_with_parent, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    with contextlib.suppress(OSError):
+        connection.sendall(b"!")
     _, outputs, _, _ = socket.recv_fds(connection, 1, 2)
+    if not outputs:
+        # The client was ended while it waited.
+        os._exit(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for there, here in ((nothing, 0), (outputs[0], 1), (outputs[1], 2)):
         os.dup2(there, here)
@@ -231,8 +246,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     scripts, address = sys.argv[1:]
     sys.path[:] = [path for path in sys.path if path not in ("", os.path.dirname(os.path.abspath(__file__)))]
+    listener = listening(address)
     import_everything(scripts)
-    status = run_script(serve(address))
+    status = run_script(serve(listener))
     # As at the end of Python, without taking the imports apart.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

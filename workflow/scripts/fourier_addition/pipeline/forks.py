@@ -7,9 +7,9 @@ it instead of to a new Python:
     Snakemake -> shell -> client (a small script) -> socket -> server -> fork, which runs the script
 
 The fork has the client's folder, environment and outputs, and dies with the client, the server and Snakemake.
-Clients wait until the server has imported everything: jobs that import the same at the same time would only
-slow it. Where there is no server, or it ends, the client is replaced by Python itself. The server touches no
-GPU.
+Clients wait until the server has imported what models need: jobs that import the same at the same time would
+only slow it. The rest is imported while no client waits. Where there is no server, or it ends, the client is
+replaced by Python itself. The server touches no GPU.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 SWITCH = "FOURIER_ADDITION_FORKS"
@@ -46,12 +47,23 @@ GPUS = ("/dev/nvidiactl", "/dev/kfd")
 LONGEST_ADDRESS = 100
 """Bytes of a socket's path: systems allow 104 to 108."""
 
-IMPORTED = (
-    *("numpy", "pandas", "pyarrow.parquet", "xarray", "zarr", "torch", "transformers", "safetensors.torch"),
-    *("tokenizers", "scipy.optimize", "sklearn.cluster", "sklearn.manifold", "threadpoolctl"),
-    *("matplotlib.pyplot", "seaborn", "jsonschema", "yaml", "snakemake.script"),
+PACKAGE = "fourier_addition"
+FIRST = (
+    *("numpy", "pandas", "pyarrow.parquet", "torch", "transformers", "safetensors.torch", "tokenizers"),
+    *(
+        "threadpoolctl",
+        "yaml",
+        "snakemake.script",
+        f"{PACKAGE}.training.run",
+        f"{PACKAGE}.training.pretraining",
+    ),
 )
-"""Modules of other people that the jobs import."""
+"""What jobs that train or read a model import: the first jobs of a study."""
+LATER = (
+    *("xarray", "zarr", "scipy.optimize", "sklearn.cluster", "sklearn.manifold", "matplotlib.pyplot"),
+    *("seaborn", "jsonschema"),
+)
+"""What other jobs import, beside the rest of this package."""
 
 CLIENT = """#!{python} -ISE
 import json, os, socket, sys
@@ -127,18 +139,22 @@ def _stop(server: subprocess.Popen[bytes], folder: Path) -> None:
 # The server
 
 
-def import_everything(scripts: str) -> None:
-    """Import what jobs import, and this package as it is now, which is as Snakemake planned with it."""
-    for name in IMPORTED:
-        importlib.import_module(name)
+def imported(name: str, scripts: str) -> ModuleType:
+    """A module, of this package as it is now, which is as Snakemake planned with it, or of other people."""
     sys.path.insert(0, scripts)
-    package = importlib.import_module("fourier_addition")
-    for module in pkgutil.walk_packages(package.__path__, "fourier_addition."):
-        importlib.import_module(module.name)
-    sys.path.remove(scripts)
-    # Pages of objects that are never looked at again stay shared with the forks.
-    gc.collect()
-    gc.freeze()
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(scripts)
+
+
+def imports(scripts: str) -> Iterator[ModuleType]:
+    """Import what jobs need beside `FIRST`, a module at a time."""
+    for name in LATER:
+        yield imported(name, scripts)
+    package = imported(PACKAGE, scripts)
+    for module in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."):
+        yield imported(module.name, scripts)
 
 
 def listening(address: str) -> socket.socket:
@@ -151,15 +167,26 @@ def listening(address: str) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket) -> dict[str, Any]:
-    """Fork for every client, until standard input ends -> in a fork, the call; the server never returns."""
+def serve(listener: socket.socket, work: Iterator[ModuleType]) -> dict[str, Any]:
+    """Fork for every client, until standard input ends -> in a fork, the call; the server never returns.
+
+    work: done a piece at a time while nothing happens.
+    """
     watched = select.poll()
     watched.register(listener, select.POLLIN)
     watched.register(0, select.POLLIN)
     # By file descriptor: of a client's connection, and of the end of its fork.
     children: dict[int, tuple[int, socket.socket, int]] = {}
+    idle = False
     while True:
-        for seen, _ in watched.poll():
+        happened = watched.poll(None if idle else 0)
+        if not happened:
+            idle = next(work, None) is None
+            # Pages of objects that are never looked at again stay shared with the forks.
+            if idle:
+                gc.collect()
+                gc.freeze()
+        for seen, _ in happened:
             if seen == 0:
                 _end_all(child for child, _, _ in children.values())
             elif seen == listener.fileno():
@@ -247,8 +274,9 @@ def main() -> None:
     scripts, address = sys.argv[1:]
     sys.path[:] = [path for path in sys.path if path not in ("", os.path.dirname(os.path.abspath(__file__)))]
     listener = listening(address)
-    import_everything(scripts)
-    status = run_script(serve(listener))
+    for name in FIRST:
+        imported(name, scripts)
+    status = run_script(serve(listener, imports(scripts)))
     # As at the end of Python, without taking the imports apart.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

@@ -8,6 +8,7 @@ from fourier_addition.pipeline.snakemake_private import (
     files_to_make,
     is_used_as_module,
     kept_without_record,
+    submits_jobs,
     take_python_from,
 )
 from fourier_addition.pipeline.unrecorded import unrecorded_sentences
@@ -20,6 +21,27 @@ def take_the_lock():
     """
     with in_one_sentence():
         stay_alone(".snakemake/running.lock")
+
+
+# The client of the process that has begun to import, where there is one.
+BEGUN = []
+
+
+def make_ready():
+    """Hold the lock, and, where many figures are missing, begin the jobs' imports while Snakemake plans."""
+    take_the_lock()
+    figures = (Path(paths.figure(name, "pdf")) for name in VIEWS)
+    missing = sum(not figure.exists() for figure in figures)
+    here = not IN_STORAGE and not submits_jobs(workflow)
+    if here and forks_are_wanted(missing):
+        BEGUN.append(start_forks(SCRIPTS))
+
+
+def python_of_jobs(jobs):
+    """What runs the scripts of so many jobs on this machine; None for Python itself."""
+    if BEGUN:
+        return BEGUN[0]
+    return start_forks(SCRIPTS) if forks_are_wanted(jobs) else None
 
 
 def say_what_has_no_record():
@@ -37,7 +59,7 @@ def say_what_has_no_record():
 # work would be out of date.
 with in_one_sentence():
     if is_main_process(workflow) and not is_used_as_module(workflow):
-        before_planning(workflow, take_the_lock)
+        before_planning(workflow, make_ready)
         after_planning(workflow, say_what_has_no_record)
 
 
@@ -47,7 +69,4 @@ onstart:
     with in_one_sentence():
         require_writable(files_to_make(workflow))
         end_jobs_when_interrupted(workflow)
-        take_python_from(
-            workflow,
-            lambda jobs: start_forks(SCRIPTS) if forks_are_wanted(jobs) else None,
-        )
+        take_python_from(workflow, python_of_jobs)

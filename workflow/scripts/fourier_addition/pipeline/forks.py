@@ -131,8 +131,12 @@ def start_forks(scripts: Path) -> str | None:
 def _stop(server: subprocess.Popen[bytes], folder: Path) -> None:
     if server.stdin is not None:
         server.stdin.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        server.wait(timeout=10)
+    try:
+        server.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        # It is still importing.
+        server.kill()
+        server.wait()
     shutil.rmtree(folder, ignore_errors=True)
 
 

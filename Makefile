@@ -25,7 +25,8 @@ SNAKEMAKE = $(BIN)/snakemake $(TARGETS) --cores $(CORES) $(if $(PROFILE),--workf
 SET_UP = VENV="$(VENV)" PYTHON="$(PYTHON)" sh workflow/set-up.sh
 
 .PHONY: all configuration setup cluster setup-test results report test test-system lint format docs gallery site \
-    notebooks clean-results verify why bench-ablation bench-capture bench-planning bench-training growth
+    notebooks clean-results verify why bench-ablation bench-capture bench-default bench-planning \
+    bench-training growth
 
 all: results
 
@@ -136,6 +137,10 @@ bench-training: setup-test
 # How long a dry run of a study of 5,000 jobs takes; prints whether the bar is met.
 bench-planning: setup
 	$(BIN)/python bench/bench_planning.py --output bench/planning.json
+
+# The default from a ready set-up, in an empty folder: its seconds by rule.
+bench-default: setup
+	$(BIN)/python bench/bench_default.py
 
 # How time and memory of jobs grow, beside what sizing expects; renews the table of docs/sizing.md.
 growth: setup

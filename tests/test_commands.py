@@ -287,6 +287,10 @@ EXCUSED = {
                 "tests/test_bench_growth.py::test_planning_counts_the_jobs_and_says_whether_the_bar_is_met",
             ),
             (
+                "bench-default",
+                "tests/test_bench_default.py::test_a_study_is_made_and_its_rules_are_listed",
+            ),
+            (
                 "bench-ablation",
                 "tests/test_bench_ablation.py::test_it_runs_at_a_small_size_and_every_bar_has_a_verdict",
             ),

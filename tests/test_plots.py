@@ -514,6 +514,21 @@ def test_runs_have_a_row_of_panels_each():
     assert drawn.groupby("panel")["run"].first().tolist() == ["a", "a", "b", "b"]
 
 
+@pytest.mark.parametrize("first", [9.0, 8.9])
+def test_labels_stand_in_the_order_of_their_peaks(first):
+    # Two peaks of one height beside the axis, where the label of the first has no room on its left.
+    table = spectra(layers=1, periods=())
+    table.loc[table["component"] <= 2, ["magnitude", "outlier"]] = [9.0, True]
+    table.loc[table["component"] == 1, "magnitude"] = first
+    figure, _ = plot_mean_spectra(table, modules=["mlp"])
+    figure.canvas.draw()
+    centre = {
+        text.get_text(): text.get_window_extent().x0 + text.get_window_extent().x1
+        for text in figure.axes[0].texts
+    }
+    assert centre["T=100"] < centre["T=50"]
+
+
 def test_labels_in_a_crowd_stay_apart_and_inside():
     table = spectra(521, 1, periods=[520 / k for k in (100, 101, 103, 104, 107, 108, 110, 258, 259, 260)])
     figure, _ = plot_spectrum(table, panels=[("mlp", 0)], top=10, tau=50)

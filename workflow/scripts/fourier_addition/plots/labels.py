@@ -62,13 +62,33 @@ def _settle(
 ) -> list[Bbox] | None:
     """Boxes above their anchors, above the curve and clear of one another; None if the panel is too low.
 
-    anchors: (label, 2) pixels. curve: (point, 2) pixels of everything that must stay visible.
+    anchors: (label, 2) pixels. curve: (point, 2) pixels of everything that must stay visible. Whoever is
+    placed first has the best place, so that several orders are tried: the highest first, from the left, from
+    the right. The one that reads best is taken.
     """
+    count = range(len(anchors))
+    orders = (
+        sorted(count, key=lambda j: -anchors[j, 1]),
+        sorted(count, key=lambda j: anchors[j, 0]),
+        sorted(count, key=lambda j: -anchors[j, 0]),
+    )
+    tried = [_settle_in(order, anchors, sizes, curve, panel) for order in orders]
+    return min((each for each in tried if each), key=lambda each: each[0], default=(0.0, None))[1]
+
+
+def _settle_in(
+    order: Sequence[int],
+    anchors: np.ndarray,
+    sizes: list[tuple[float, float]],
+    curve: np.ndarray,
+    panel: Bbox,
+) -> tuple[float, list[Bbox]] | None:
+    """What it costs to place the labels in an order, and their boxes; see `_settle`."""
     boxes: list[Bbox | None] = [None] * len(anchors)
     leaders = np.empty((0, 2))
+    total = 0.0
 
-    # The highest first: it has the least room.
-    for i in sorted(range(len(anchors)), key=lambda j: -anchors[j, 1]):
+    for i in order:
         width, height = sizes[i]
         best: tuple[float, Bbox] | None = None
         for shift in (0.0, 0.3, -0.3, 0.6, -0.6, 0.9, -0.9, 1.2, -1.2):
@@ -98,10 +118,11 @@ def _settle(
             return None
 
         # The label stands; its line to the peak is in the way of those that follow.
+        total += best[0]
         boxes[i] = best[1]
         end = [best[1].x0 + best[1].width / 2, best[1].y0]
         leaders = np.vstack([leaders, np.linspace(anchors[i], end, 24)])
-    return [box for box in boxes if box is not None]
+    return total, [box for box in boxes if box is not None]
 
 
 def label_peaks(

@@ -54,8 +54,8 @@ def test_directories_are_whole_in_storage(study, tmp_path):
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         study[3].download_file(key, str(tmp_path / key))
     checked, problems = verify(tmp_path)
-    # The model, the checkpoint, the capture and the number rows.
-    assert checked == 4 and problems == []
+    # The model, blank and pre-trained, the checkpoint, the capture and the number rows.
+    assert checked == 5 and problems == []
 
 
 def test_a_second_call_does_nothing_here_and_elsewhere(study, tmp_path):

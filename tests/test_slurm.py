@@ -168,7 +168,7 @@ def test_a_rerun_completes_and_nothing_is_done_twice(cluster, disturbed):
     )
     # Slurm's own logs of jobs that went well are gone, the jobs' logs are there.
     assert len(list(folder.glob("logs/slurm/**/*.log"))) == 1
-    assert len([path for path in folder.glob("logs/**/*.log") if "slurm" not in path.parts]) == 8
+    assert len([path for path in folder.glob("logs/**/*.log") if "slurm" not in path.parts]) == 9
 
 
 @needs_slurm

@@ -160,6 +160,10 @@ SHOWN = """
 const shown = element => element.checkVisibility({checkOpacity: true, checkVisibilityCSS: true})
     && element.getClientRects().length > 0;
 const named = element => element.outerHTML.slice(0, 120);
+const marked = element => {
+    const style = getComputedStyle(element);
+    return style.outlineStyle !== "none" || style.boxShadow !== "none";
+};
 """
 
 
@@ -356,13 +360,9 @@ def unreached(driver: Any, most: int = 3000) -> list[str]:
         const kinds = "a[href], button, input, select, textarea, summary, [tabindex]";
         window.awaited = new Set([...document.querySelectorAll(kinds)].filter(each =>
             shown(each) && each.tabIndex >= 0 && !each.disabled && each.type !== "hidden"));
-        window.marked = each => {
-            const style = getComputedStyle(each);
-            return style.outlineStyle !== "none" || style.boxShadow !== "none";
-        };
         window.doubtful = [];
         document.addEventListener("focusin", event => {
-            if (window.awaited.delete(event.target) && !window.marked(event.target))
+            if (window.awaited.delete(event.target) && !marked(event.target))
                 window.doubtful.push(event.target);
         });
         return window.awaited.size;
@@ -385,7 +385,7 @@ def unreached(driver: Any, most: int = 3000) -> list[str]:
                     each.focus();
                     await drawn();
                     await drawn();
-                    if (!window.marked(each)) found.push("no outline: " + named(each));
+                    if (!marked(each)) found.push("no outline: " + named(each));
                 }
                 return found;
             };
@@ -411,11 +411,9 @@ def reached(driver: Any, steps: int) -> list[str]:
                 + """
                 const at = document.activeElement;
                 if (!at || at === document.body) return "body";
-                const style = getComputedStyle(at);
-                const marked = style.outlineStyle !== "none" || style.boxShadow !== "none";
                 const name = (at.getAttribute("href") || at.getAttribute("aria-label") || at.id
                     || at.textContent.trim() || at.tagName).slice(0, 60);
-                const seen = (shown(at) ? "" : " hidden") + (marked ? "" : " unmarked");
+                const seen = (shown(at) ? "" : " hidden") + (marked(at) ? "" : " unmarked");
                 return `${at.tagName.toLowerCase()} ${name}${seen}`;
                 """
             )

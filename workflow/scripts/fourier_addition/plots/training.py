@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from fourier_addition.plots import frame, theme
 from fourier_addition.plots.columns import require, require_fractions
@@ -154,5 +156,15 @@ def plot_final_accuracy(
     ax.set(xlabel=xlabel, xlim=(-1, 101), ylim=(max(1, len(arms)) - 0.5, -0.5))
     if not arms:
         frame.empty(ax, "no trained model to show")
+    frame.legend_below(figure, _keys_of_arms())
     frame.finish(figure, title=title, note=note)
     return figure, frame.drawn([("a", shown)])
+
+
+def _keys_of_arms() -> list[Line2D]:
+    """What a dot, a level line and an upright line of any arm stand for."""
+    grey: dict[str, Any] = {"color": theme.GREY, "linewidth": 0.8}
+    return [
+        Line2D([], [], marker="o", markersize=3, label="one seed, 95 % interval", **grey),
+        Line2D([], [], marker="|", markersize=9, linestyle="", label="mean of the seeds", color=theme.GREY),
+    ]

@@ -160,6 +160,9 @@ RUNS = {
     "make CONFIG=path/to/mine.yaml": Run(fresh=True, made=(ACCURACY, "results/figures/figure-3.pdf")),
     "snakemake --cores all --configfile path/to/file.yaml": Run(before=GONE, made=(ACCURACY,)),
     "make CONFIG=config/arms.yaml": Run(small="arms", fresh=True, made=("results/tables/arms.md",)),
+    "make CONFIG=config/trainings.yaml": Run(
+        small="trainings", fresh=True, made=("results/tables/steering-5.md", "results/tables/exchange-5.md")
+    ),
     "make CONFIG=config/smollm2.yaml": Run(small="smollm2", fresh=True, made=("results/tables/claims.md",)),
     "make CONFIG=config/gpt2.yaml": Run(small="gpt2", fresh=True, made=(ACCURACY,)),
     "ln -s /path/to/model my-model": Run(

@@ -49,6 +49,9 @@ class TestResidues:
                 wanted = {n for n in able if abs(n - own) == least}
                 found = nearest_with_residue(np.array([own]), np.array([residue]), 10, numbers)
                 assert set(found[0].tolist()) == wanted
+                for which, one in (("lower", min(wanted)), ("higher", max(wanted))):
+                    found = nearest_with_residue(np.array([own]), np.array([residue]), 10, numbers, which)
+                    assert found[0].tolist() == [one, one]
 
     def test_too_few_numbers_for_every_residue_are_refused(self):
         with pytest.raises(UserError, match=r"0\.\.8 do not have every residue modulo 10"):
@@ -63,6 +66,8 @@ class TestResidues:
         assert told["exact"].tolist() == [True, False, False, False, False, True]
         assert told["unchanged"].tolist() == [False, False, False, True, False, False]
         assert moved_by(np.array([42, 52]), np.array([47, 47]), 5, 10, NUMBERS)["rest"].all()
+        lower = moved_by(np.array([42, 52]), np.array([47, 47]), 5, 10, NUMBERS, "lower")
+        assert lower["rest"].tolist() == [True, False] and lower["moved"].all()
 
     def test_outcomes_of_pairs_that_are_told_apart_exclude_each_other(self):
         own, source = (grid.ravel() for grid in np.meshgrid(np.arange(101), np.arange(101)))
@@ -89,6 +94,9 @@ class TestResidues:
             "source",
         ]
         assert outcomes_of(np.array([12]), own[:1], source[:1], 10, NUMBERS)["other"].all()
+        higher = outcomes_of(np.array([42, 52, 87, 77]), own[:4], source[:4], 10, NUMBERS, "higher")
+        assert higher["residue"].tolist() == [False, True, False, False]
+        assert higher["magnitude"].tolist() == [False, False, True, False]
 
     def test_sources_are_others_whose_answers_are_told_apart(self):
         own = np.random.default_rng(0).integers(0, 101, 200)

@@ -173,14 +173,18 @@ def test_parts_of_a_planted_sum_are_exact():
     assert parts == pytest.approx([0.75, 0.25, 0.0], abs=0.01)
 
 
-def test_directions_are_those_of_the_probe():
+@pytest.mark.parametrize("scaling", ["common", "feature"])
+def test_directions_are_those_of_the_probe(scaling):
     generator = np.random.default_rng(1)
     for features in (5, 60):
         train, test = generator.standard_normal((30, features)), generator.standard_normal((7, features))
         targets = generator.standard_normal((30, 2))
-        predicted = ridge_predictions(train, targets, test, [0.3])[0]
-        read = (test - train.mean(axis=0)) @ probe_directions(train, targets, 0.3) + targets.mean(axis=0)
-        assert np.allclose(predicted, read, atol=1e-4)
+        train[:, 0] *= 20
+        predicted = ridge_predictions(train, targets, test, [0.3], scaling)[0]
+        directions = probe_directions(train, targets, 0.3, scaling)
+        assert np.allclose(
+            predicted, (test - train.mean(axis=0)) @ directions + targets.mean(axis=0), atol=1e-4
+        )
 
 
 def test_contributions_sum_to_the_slope(tmp_path):
@@ -195,6 +199,14 @@ def test_contributions_sum_to_the_slope(tmp_path):
     for _, rows in table.groupby(["position", "target", "period"]):
         assert rows["part"].sum() == pytest.approx(rows["slope"].iloc[0])
         assert (rows["layer"] < rows["state"]).all()
+    # Held out by answer, operands are read in other folds; the digits, always held out so, are not.
+    keys = ["position", "target", "period", "module", "layer"]
+    other = contributions(store, probes, folds=5, seed=0, held_out="answer").set_index(keys)["part"]
+    same = table.set_index(keys)["part"]
+    operands, digits = (
+        same.index.get_level_values("target").isin(names) for names in (["a", "b"], ["digit 1"])
+    )
+    assert not np.allclose(other[operands], same[operands]) and np.array_equal(other[digits], same[digits])
     # The last digit of an operand at its own token is in the first state: the embedding has nearly all of it.
     own = table[(table["position"] == "a") & (table["target"] == "a") & (table["period"] == 10)]
     assert isinstance(own, pd.DataFrame) and own.loc[own["module"] == "embedding", "part"].iloc[0] > 0.2

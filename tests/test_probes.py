@@ -11,6 +11,7 @@ from fourier_addition.intervals import student_interval
 from pandas import DataFrame
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score
+from sklearn.preprocessing import StandardScaler
 
 SETTINGS = {"shuffles": 20, "folds": 5, "penalties": [0.01, 0.1, 1.0, 10.0], "seed": 0}
 
@@ -79,6 +80,35 @@ def test_log_probabilities_are_the_librarys(features):
         for case in range(2):
             model = LogisticRegression(C=1 / penalty, tol=1e-9, max_iter=10000).fit(train, labels[case, :60])
             assert np.allclose(np.exp(scores[case]), model.predict_proba(test), atol=0.01)
+
+
+def test_features_scaled_one_by_one_are_the_librarys_and_of_length_one():
+    generator = np.random.default_rng(8)
+    vectors = generator.standard_normal((80, 6)) * 10.0 ** np.arange(6)
+    vectors[:, 2] = 3.0
+    train, test = standardised(vectors[:60], vectors[60:], "feature")
+    scaler = StandardScaler().fit(vectors[:60])
+    # The feature that does not vary is 0; the five others share the squared length 1.
+    assert np.allclose(train, scaler.transform(vectors[:60]) / np.sqrt(5))
+    assert np.allclose(test, scaler.transform(vectors[60:]) / np.sqrt(5))
+    assert (train**2).sum(axis=1).mean() == pytest.approx(1)
+    for scaling in ("common", "feature"):
+        same, _ = standardised(np.ones((4, 3)), np.ones((2, 3)), scaling)
+        assert (same == 0).all()
+
+
+def test_a_large_feature_hides_others_unless_each_is_scaled():
+    # A circle of 10 in two small features, beside one feature of noise that is 10,000 times as large.
+    generator = np.random.default_rng(9)
+    numbers = np.repeat(np.arange(60), 4)
+    angle = 2 * np.pi * numbers / 10
+    noise = generator.standard_normal(len(numbers))
+    vectors = np.stack([np.cos(angle), np.sin(angle), 1e4 * noise], axis=1)
+    found = {
+        scaling: probe_table(vectors, numbers, [10], **SETTINGS, scaling=scaling).loc[0, "kappa"]
+        for scaling in ("common", "feature")
+    }
+    assert found["common"] < 0.5 and found["feature"] > 0.95
 
 
 def test_classes_that_one_hot_ridge_masks_are_read():

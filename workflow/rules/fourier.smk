@@ -7,6 +7,7 @@ RESIDUE_PROBE_KEYS = (
     "probe_shuffles",
     "probe_folds",
     "probe_penalties",
+    "probe_scaling",
     "probe_examples",
 )
 

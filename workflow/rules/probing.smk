@@ -72,7 +72,13 @@ rule contributions:
         code=digest("contributions.py"),
         analysis={
             key: config["analysis"][key]
-            for key in ("seed", "probe_folds", "probe_examples")
+            for key in (
+                "seed",
+                "probe_folds",
+                "probe_examples",
+                "probe_held_out",
+                "probe_scaling",
+            )
         },
     script:
         "../scripts/contributions.py"

@@ -19,5 +19,7 @@ with job(snakemake):
         folds=analysis["probe_folds"],
         seed=analysis["seed"],
         examples=analysis["probe_examples"],
+        held_out=analysis["probe_held_out"],
+        scaling=analysis["probe_scaling"],
     )
     write_parquet(table, snakemake.output.contributions)

@@ -53,6 +53,7 @@ with job(snakemake) as log:
         found.own,
         found.source,
         modulus=settings["modulus"],
+        equally_near=settings["equally_near"],
         numbers=space.size,
         seed=seed,
         resamples=settings["bootstrap"],

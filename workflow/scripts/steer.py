@@ -53,7 +53,7 @@ with job(snakemake) as log:
     )
 
     # What happened to the answers
-    counted = {"modulus": settings["modulus"], "numbers": space.size}
+    counted = {"numbers": space.size} | {name: settings[name] for name in ("modulus", "equally_near")}
     drawn = {"seed": seed, "resamples": settings["bootstrap"]}
     doses = dose_response(outcomes, **counted, **drawn)
     block, _ = chosen_block(doses, view.n_layers, settings["modulus"])

@@ -171,14 +171,15 @@ def exchange_table(
     numbers: int,
     seed: int,
     resamples: int,
+    equally_near: str = "both",
 ) -> pd.DataFrame:
     """One row for each place, band, arm and outcome of `OUTCOMES`, and one for the source's residue alone.
 
     outcomes: what `run_conditions` returned of `exchange_conditions`. own, source: (example,) the model's
-    answers to the example and to its source, as the model is. Columns: module, layers, band, arm, rank,
-    draws, examples, outcome, share, low, high (`COLUMNS`). The outcome `any magnitude` counts every
-    answer that has the source's residue. Intervals are Wilson's, those over draws the bootstrap's over
-    examples.
+    answers to the example and to its source, as the model is. modulus, numbers, equally_near: see
+    `residues`. Columns: module, layers, band, arm, rank, draws, examples, outcome, share, low, high
+    (`COLUMNS`). The outcome `any magnitude` counts every answer that has the source's residue. Intervals are
+    Wilson's, those over draws the bootstrap's over examples.
     """
     # The draws of one control stand together.
     names = ("module", "layers", "band", "kind", "rank")
@@ -192,7 +193,7 @@ def exchange_table(
     # Shares of the outcomes
     rows = []
     for (module, layers, band, arm, rank), found in groups.items():
-        told = outcomes_of(prediction[found], own, source, modulus, numbers)
+        told = outcomes_of(prediction[found], own, source, modulus, numbers, equally_near)
         told["any magnitude"] = (prediction[found] - source) % modulus == 0
         for outcome, holds in told.items():
             values = holds.mean(axis=0)

@@ -1,8 +1,8 @@
 """What an intervention did to an answer's residue (the last digit, modulo 10) and to its magnitude.
 
 An answer is taken apart into its residue modulo `modulus` and its magnitude. "Residue r with the magnitude of
-n" is the number nearest to n, within the number space, that has the residue r. Two numbers that are equally
-near both count.
+n" is the number nearest to n, within the number space, that has the residue r. Of two numbers that are
+equally near, those of `equally_near` count: `both`, the `lower` or the `higher`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ other       anything else
 """
 
 
-def nearest_with_residue(own: np.ndarray, residue: np.ndarray, modulus: int, numbers: int) -> np.ndarray:
+def nearest_with_residue(
+    own: np.ndarray, residue: np.ndarray, modulus: int, numbers: int, equally_near: str = "both"
+) -> np.ndarray:
     """The numbers of 0..p-1 with a residue that are nearest to others: (..., 2).
 
-    Both entries are the same number unless two are equally near.
+    Both entries are the same number unless two are equally near and both count.
     own: (...) whole numbers. residue: (...), taken modulo `modulus`. numbers: p.
     Raises UserError where the number space does not have every residue.
     """
@@ -40,6 +42,10 @@ def nearest_with_residue(own: np.ndarray, residue: np.ndarray, modulus: int, num
     distance[(candidates < 0) | (candidates >= numbers)] = np.inf
     first = distance[..., :1] <= distance[..., 1:]
     second = distance[..., 1:] <= distance[..., :1]
+    if equally_near == "lower":
+        second &= ~first
+    elif equally_near == "higher":
+        first &= ~second
     return np.where(
         first & second,
         candidates,
@@ -48,7 +54,12 @@ def nearest_with_residue(own: np.ndarray, residue: np.ndarray, modulus: int, num
 
 
 def moved_by(
-    prediction: np.ndarray, own: np.ndarray, delta: float, modulus: int, numbers: int
+    prediction: np.ndarray,
+    own: np.ndarray,
+    delta: float,
+    modulus: int,
+    numbers: int,
+    equally_near: str = "both",
 ) -> dict[str, np.ndarray]:
     """What a turn by `delta` numbers did: name -> (..., example) bool.
 
@@ -57,13 +68,15 @@ def moved_by(
     own one. exact: the answer is the own one plus delta. unchanged: the answer is the own one.
     """
     moved = (prediction - own - delta) % modulus == 0
-    near = nearest_with_residue(own, own + int(delta), modulus, numbers)
+    near = nearest_with_residue(own, own + int(delta), modulus, numbers, equally_near)
     rest = (prediction[..., None] == near).any(axis=-1)
     exact, unchanged = prediction == own + delta, prediction == own
     return {"moved": moved, "rest": rest, "exact": exact, "unchanged": unchanged}
 
 
-def outcome_sets(own: np.ndarray, source: np.ndarray, modulus: int, numbers: int) -> dict[str, np.ndarray]:
+def outcome_sets(
+    own: np.ndarray, source: np.ndarray, modulus: int, numbers: int, equally_near: str = "both"
+) -> dict[str, np.ndarray]:
     """The answers that count as each outcome of an exchange but `other`: outcome -> (..., 2).
 
     own, source: (...) answers without the exchange.
@@ -71,8 +84,8 @@ def outcome_sets(own: np.ndarray, source: np.ndarray, modulus: int, numbers: int
     twice = (2,)
     return {
         "unchanged": np.broadcast_to(own[..., None], own.shape + twice),
-        "residue": nearest_with_residue(own, source, modulus, numbers),
-        "magnitude": nearest_with_residue(source, own, modulus, numbers),
+        "residue": nearest_with_residue(own, source, modulus, numbers, equally_near),
+        "magnitude": nearest_with_residue(source, own, modulus, numbers, equally_near),
         "source": np.broadcast_to(source[..., None], source.shape + twice),
     }
 
@@ -80,7 +93,8 @@ def outcome_sets(own: np.ndarray, source: np.ndarray, modulus: int, numbers: int
 def told_apart(own: np.ndarray, source: np.ndarray, modulus: int, numbers: int) -> np.ndarray:
     """Whether the four outcomes are four different answers: (...) bool.
 
-    They are not where own and source have one residue, or are so near that one magnitude is the other's.
+    They are not where own and source have one residue, or are so near that one magnitude is the other's. Of
+    two equally near numbers both are asked, so that sources do not depend on which of them counts.
     """
     own, source = np.broadcast_arrays(own, source)
     sets = list(outcome_sets(own, source, modulus, numbers).values())
@@ -92,7 +106,12 @@ def told_apart(own: np.ndarray, source: np.ndarray, modulus: int, numbers: int) 
 
 
 def outcomes_of(
-    prediction: np.ndarray, own: np.ndarray, source: np.ndarray, modulus: int, numbers: int
+    prediction: np.ndarray,
+    own: np.ndarray,
+    source: np.ndarray,
+    modulus: int,
+    numbers: int,
+    equally_near: str = "both",
 ) -> dict[str, np.ndarray]:
     """What an exchange gave: outcome of `OUTCOMES` -> (..., example) bool; exactly one of them holds.
 
@@ -100,6 +119,6 @@ def outcomes_of(
     """
     found = {
         outcome: (prediction[..., None] == answers).any(axis=-1)
-        for outcome, answers in outcome_sets(own, source, modulus, numbers).items()
+        for outcome, answers in outcome_sets(own, source, modulus, numbers, equally_near).items()
     }
     return {**found, "other": ~np.any(list(found.values()), axis=0)}

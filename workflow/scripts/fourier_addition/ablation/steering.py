@@ -103,11 +103,18 @@ def _groups(outcomes: xr.Dataset) -> dict[tuple[str, str, str, float], np.ndarra
 
 
 def dose_response(
-    outcomes: xr.Dataset, *, modulus: int, numbers: int, seed: int, resamples: int
+    outcomes: xr.Dataset,
+    *,
+    modulus: int,
+    numbers: int,
+    seed: int,
+    resamples: int,
+    equally_near: str = "both",
 ) -> pd.DataFrame:
     """One row for each place, arm and turn: what the turn did to the answers.
 
-    outcomes: what `run_conditions` returned of `steering_conditions`. modulus, numbers: see `residues`.
+    outcomes: what `run_conditions` returned of `steering_conditions`. modulus, numbers, equally_near: see
+    `residues`.
     Columns: module, layers, arm, delta, draws, examples, and for each of `MEASURES` the share over the
     examples (and draws) with its interval, `{measure}`, `{measure}_low`, `{measure}_high`.
     """
@@ -116,7 +123,7 @@ def dose_response(
     for (module, layers, arm, delta), prediction in _groups(outcomes).items():
         row: dict[str, object] = {"module": module, "layers": layers, "arm": arm, "delta": int(delta)}
         row |= {"draws": len(prediction), "examples": len(own)}
-        for measure, holds in moved_by(prediction, own, delta, modulus, numbers).items():
+        for measure, holds in moved_by(prediction, own, delta, modulus, numbers, equally_near).items():
             share, low, high = _interval(holds.mean(axis=0), len(prediction), seed, resamples)
             row |= {measure: share, f"{measure}_low": low, f"{measure}_high": high}
         rows.append(row)
@@ -149,6 +156,7 @@ def over_doses(
     numbers: int,
     seed: int,
     resamples: int,
+    equally_near: str = "both",
 ) -> pd.DataFrame:
     """One row for each place and arm: the mean over turns, without the one that chose the block.
 
@@ -158,7 +166,7 @@ def over_doses(
     """
     own = own_answers(outcomes)
     block, dose = chosen_block(doses, n_layers, modulus)
-    measured = partial(moved_by, own=own, modulus=modulus, numbers=numbers)
+    measured = partial(moved_by, own=own, modulus=modulus, numbers=numbers, equally_near=equally_near)
 
     # Every example's share of turns (and draws) under which its answer moved
     found: dict[tuple[str, str, str], list[tuple[np.ndarray, np.ndarray]]] = {}

@@ -9,6 +9,9 @@ import numpy as np
 
 from fourier_addition.errors import UserError
 
+PROBE_KEYS = ("shuffles", "folds", "penalties", "scaling")
+"""What all probes share of the configuration's `analysis`, where each key begins with `probe_`."""
+
 
 def number_folds(place: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
     """The fold of every example, (example,) int; examples of one number fall into one fold.
@@ -32,15 +35,32 @@ def inner_pairs(folds: int) -> Iterator[tuple[int, int]]:
     return combinations(range(folds), 2)
 
 
-def standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def standardised(
+    train: np.ndarray, test: np.ndarray, scaling: str = "common"
+) -> tuple[np.ndarray, np.ndarray]:
     """Vectors relative to the mean of the training vectors, of mean squared length 1 there.
 
-    train: (example, feature). test: (other example, feature). Both are centred and scaled by what `train`
-    alone says. All features are scaled alike: a feature that varies more counts for more, as it does for the
-    model's own products.
+    train: (example, feature). test: (other example, feature). scaling: see `feature_scales`. Both are
+    centred and scaled by what `train` alone says.
+    """
+    mean, scales = feature_scales(train, scaling)
+    return (train - mean) / scales, (test - mean) / scales
+
+
+def feature_scales(train: np.ndarray, scaling: str = "common") -> tuple[np.ndarray, np.ndarray]:
+    """What vectors are centred by and divided by, so that their mean squared length is 1.
+
+    train: (example, feature). scaling: `common` divides all features by one number, so that a feature that
+    varies more counts for more, as it does for the model's own products; `feature` divides each by its own
+    standard deviation first, so that a few large features do not hide the others. Returns the mean
+    (feature,), and the scales, () or (feature,); a feature that does not vary has the scale infinity.
     """
     mean = train.mean(axis=0)
     centred = train - mean
-    length = float(np.sqrt((centred**2).sum(axis=1).mean()))
-    scale = length if length > 1e-9 * max(1.0, float(np.abs(mean).max(initial=0.0))) else np.inf
-    return centred / scale, (test - mean) / scale
+    smallest = 1e-9 * np.maximum(1.0, np.abs(mean))
+    if scaling == "feature":
+        deviation = np.sqrt((centred**2).mean(axis=0))
+        varies = deviation > smallest
+        return mean, np.where(varies, deviation * np.sqrt(max(1, varies.sum())), np.inf)
+    length = np.sqrt((centred**2).sum(axis=1).mean())
+    return mean, np.where(length > smallest.max(initial=1e-9), length, np.inf)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fourier_addition.analysis.folds import inner_pairs, number_folds, standardised
+from fourier_addition.analysis.folds import PROBE_KEYS, inner_pairs, number_folds, standardised
 
 COLUMNS = (
     "period",
@@ -38,7 +38,7 @@ BOOTSTRAP = 500
 
 def fourier_probe_settings(analysis: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments of `fourier_probe_table` from the configuration's `analysis`."""
-    named = {key: analysis[f"probe_{key}"] for key in ("periods", "shuffles", "folds", "penalties")}
+    named = {key: analysis[f"probe_{key}"] for key in ("periods", *PROBE_KEYS)}
     return {**named, "seed": analysis["seed"]}
 
 
@@ -49,14 +49,19 @@ def circle(numbers: np.ndarray, periods: Sequence[float]) -> np.ndarray:
 
 
 def ridge_predictions(
-    train: np.ndarray, targets: np.ndarray, test: np.ndarray, penalties: Sequence[float]
+    train: np.ndarray,
+    targets: np.ndarray,
+    test: np.ndarray,
+    penalties: Sequence[float],
+    scaling: str = "common",
 ) -> np.ndarray:
     """Ridge regression with several penalties: predictions (penalty, test example, target) float32.
 
     train: (example, feature). targets: (example, target). test: (test example, feature). penalties: in units
-    of the vectors' mean squared length; the intercept is not penalised.
+    of the vectors' mean squared length, once they are scaled; the intercept is not penalised. scaling: see
+    `folds.feature_scales`.
     """
-    x, z = standardised(train, test)
+    x, z = standardised(train, test, scaling)
     mean = targets.mean(axis=0)
     centred = targets - mean
 
@@ -92,6 +97,7 @@ def fourier_probe_table(
     seed: int,
     groups: np.ndarray | None = None,
     held_out: np.ndarray | None = None,
+    scaling: str = "common",
 ) -> pd.DataFrame:
     """Fourier probes of vectors for the number that each vector is about, one row for each period.
 
@@ -102,7 +108,7 @@ def fourier_probe_table(
     numbers; those of more than twice the span of the numbers are left out. shuffles: probes for shuffled
     numbers. folds: of the cross-validation, over numbers, 3 at least. penalties: of which one is chosen for
     every fold, period and shuffle inside the training folds. seed: of the folds, the shuffles and the
-    bootstrap.
+    bootstrap. scaling: of the features, see `folds.feature_scales`.
 
     Columns: period; r2, the share of the variance of cos and sin that is predicted on numbers that were not
     trained on (0 for the mean of the training numbers); r2_low, r2_high, its 95 % bootstrap interval over
@@ -126,7 +132,11 @@ def fourier_probe_table(
     truth = circle(values, kept)
     targets = truth[cases[:, place]].transpose(1, 0, 2, 3)
     predicted, baseline, chosen = _held_out(
-        np.asarray(vectors, np.float64), targets, number_folds(apart, folds=folds, seed=seed), penalties
+        np.asarray(vectors, np.float64),
+        targets,
+        number_folds(apart, folds=folds, seed=seed),
+        penalties,
+        scaling,
     )
 
     # R2 of every period and case, pooled over cos and sin.
@@ -158,7 +168,11 @@ def fourier_probe_table(
 
 
 def _held_out(
-    vectors: np.ndarray, targets: np.ndarray, fold_of: np.ndarray, penalties: Sequence[float]
+    vectors: np.ndarray,
+    targets: np.ndarray,
+    fold_of: np.ndarray,
+    penalties: Sequence[float],
+    scaling: str,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predictions of every example by probes that have not seen its number.
 
@@ -173,7 +187,7 @@ def _held_out(
     errors = np.zeros((folds, len(penalties), *shape[:2]))
     for first, second in inner_pairs(folds):
         outside = (fold_of == first) | (fold_of == second)
-        found = ridge_predictions(vectors[~outside], flat[~outside], vectors[outside], penalties)
+        found = ridge_predictions(vectors[~outside], flat[~outside], vectors[outside], penalties, scaling)
         missed = found.reshape(len(penalties), -1, *shape)
         missed -= rounded[outside]
         scored = fold_of[outside]
@@ -186,7 +200,7 @@ def _held_out(
     predicted, baseline = np.empty_like(targets), np.empty_like(targets)
     for fold in range(folds):
         test = fold_of == fold
-        found = ridge_predictions(vectors[~test], flat[~test], vectors[test], penalties)
+        found = ridge_predictions(vectors[~test], flat[~test], vectors[test], penalties, scaling)
         found = found.reshape(len(penalties), -1, *shape)
         index = best[fold][None, None, :, :, None]
         predicted[test] = np.take_along_axis(found, index, axis=0)[0]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fourier_addition.analysis.folds import inner_pairs, number_folds, standardised
+from fourier_addition.analysis.folds import PROBE_KEYS, inner_pairs, number_folds, standardised
 from fourier_addition.analysis.softmax import coordinates, softmax_scores
 
 COLUMNS = ["modulus", "kappa", "null_low", "null_high", "penalty", "examples"]
@@ -23,7 +23,7 @@ COLUMNS = ["modulus", "kappa", "null_low", "null_high", "penalty", "examples"]
 
 def probe_settings(analysis: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments of `probe_table` from the configuration's `analysis`."""
-    named = {key: analysis[f"probe_{key}"] for key in ("moduli", "shuffles", "folds", "penalties")}
+    named = {key: analysis[f"probe_{key}"] for key in ("moduli", *PROBE_KEYS)}
     return {**named, "seed": analysis["seed"]}
 
 
@@ -50,7 +50,11 @@ class Labelling:
 
 
 def chosen_penalties(
-    vectors: np.ndarray, labellings: Sequence[Labelling], fold_of: np.ndarray, penalties: Sequence[float]
+    vectors: np.ndarray,
+    labellings: Sequence[Labelling],
+    fold_of: np.ndarray,
+    penalties: Sequence[float],
+    scaling: str = "common",
 ) -> np.ndarray:
     """The penalty of every fold's probe for the true labels, chosen on the other folds: (labelling, fold).
 
@@ -63,7 +67,7 @@ def chosen_penalties(
     repeated = [np.repeat(each.labels[:1], len(penalties), axis=0) for each in labellings]
     for first, second in inner_pairs(folds):
         outside = (fold_of == first) | (fold_of == second)
-        held_out = coordinates(*standardised(vectors[~outside], vectors[outside]))
+        held_out = coordinates(*standardised(vectors[~outside], vectors[outside], scaling))
         for number, (labelling, labels) in enumerate(zip(labellings, repeated, strict=True)):
             scores = softmax_scores(
                 held_out, labels[:, ~outside], np.array(penalties), classes=labelling.classes
@@ -89,23 +93,24 @@ def probe_kappas(
     folds: int,
     penalties: Sequence[float],
     seed: int,
+    scaling: str = "common",
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cohen's kappa of cross-validated probes, for several properties of the numbers.
 
     vectors: (example, feature). place: (example,) index of each example's number among the distinct numbers.
     residues: of each property (case, value), the class of each distinct number, in ascending order of the
-    numbers; case 0 is the true labelling. folds, penalties, seed: as for `probe_table`. The penalty of every
-    fold is chosen for the true labelling, and the other labellings are fitted with it. Returns of each
-    property the kappas (case,) and the penalties (fold,).
+    numbers; case 0 is the true labelling. folds, penalties, seed, scaling: as for `probe_table`. The
+    penalty of every fold is chosen for the true labelling, and the other labellings are fitted with it.
+    Returns of each property the kappas (case,) and the penalties (fold,).
     """
     labellings = [Labelling(classes[:, place], int(classes.max()) + 1) for classes in residues]
     fold_of = number_folds(place, folds=folds, seed=seed)
     x = np.asarray(vectors, np.float64)
-    chosen = chosen_penalties(x, labellings, fold_of, penalties)
+    chosen = chosen_penalties(x, labellings, fold_of, penalties, scaling)
     predicted = [np.empty_like(each.labels) for each in labellings]
     for fold in range(folds):
         test = fold_of == fold
-        held_out = coordinates(*standardised(x[~test], x[test]))
+        held_out = coordinates(*standardised(x[~test], x[test], scaling))
         for each, penalty, found in zip(labellings, chosen[:, fold], predicted, strict=True):
             scores = softmax_scores(
                 held_out, each.labels[:, ~test], np.full(len(found), penalty), classes=each.classes
@@ -126,15 +131,17 @@ def probe_table(
     folds: int,
     penalties: Sequence[float],
     seed: int,
+    scaling: str = "common",
 ) -> pd.DataFrame:
     """Probes of vectors for n mod T, T in `moduli`.
 
     vectors: (example, feature). numbers: (example,), the number that each vector is about. shuffles:
     probes for shuffled numbers. folds: of the cross-validation, over numbers, 3 at least. penalties: of the
     logistic regression, in units of the vectors' mean squared length; one is chosen inside the
-    training folds. seed: of the folds and the shuffles. Columns: modulus, kappa, null_low, null_high (the
-    2.5 % and 97.5 % quantiles of the kappas for shuffled numbers), penalty (geometric mean over folds),
-    examples. A modulus is left out where fewer than `folds` distinct numbers have one of its residues.
+    training folds. seed: of the folds and the shuffles. scaling: of the features, see
+    `folds.feature_scales`. Columns: modulus, kappa, null_low, null_high (the 2.5 % and 97.5 % quantiles of
+    the kappas for shuffled numbers), penalty (geometric mean over folds), examples. A modulus is left out
+    where fewer than `folds` distinct numbers have one of its residues.
     """
     values, place = np.unique(numbers, return_inverse=True)
 
@@ -150,7 +157,8 @@ def probe_table(
         np.stack([own, *(generator.permutation(own) for _ in range(shuffles))])
         for own in (residues[modulus] for modulus in kept)
     ]
-    probed = probe_kappas(vectors, place, cases, folds=folds, penalties=penalties, seed=seed)
+    fitted: dict[str, Any] = {"folds": folds, "penalties": penalties, "seed": seed, "scaling": scaling}
+    probed = probe_kappas(vectors, place, cases, **fitted)
 
     # What stands beside each kappa
     rows = []

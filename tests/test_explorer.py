@@ -415,6 +415,16 @@ def test_files_of_runs_lie_where_their_facts_say(default):
             assert inputs[what][start:stop] == explorer_runs(default)[run["name"]][what]
 
 
+@pytest.mark.parametrize(
+    ("changed", "shown"), [({}, True), ({"epochs": 2}, False), ({"start": "scratch"}, False)]
+)
+def test_a_run_that_leaves_its_model_as_it_comes_shows_the_models_embedding(changed, shown):
+    raw = yaml.safe_load((ROOT / "config/local.yaml").read_text())
+    raw["runs"]["mine.as-it-comes"] |= changed
+    files = explorer_runs(validated(raw))["mine.as-it-comes.seed0"]
+    assert files.get("embedding") == (["results/embeddings/mine/spectrum.parquet"] if shown else None)
+
+
 def test_a_study_without_anything_to_look_at_has_no_runs():
     raw = yaml.safe_load((ROOT / "tests/configs/micro.yaml").read_text())
     raw["figures"], raw["tables"] = {}, {"accuracy": raw["tables"]["accuracy"]}

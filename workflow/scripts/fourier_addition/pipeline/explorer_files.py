@@ -54,10 +54,16 @@ def _logits(config: Config, run: str, seed: int, asked: set[str]) -> Files:
 
 
 def _embedding(config: Config, run: str, seed: int, asked: set[str]) -> Files:
-    files = [
-        paths.embedding(instance(run, seed), f"{name}.parquet") for name in ("spectrum", "clusters", "probes")
-    ]
-    return {"embedding": files[:1]} if asked.intersection(files) else {}
+    """The run's own number rows; those of its model where the run leaves the model as it comes."""
+    settings = config["runs"][run]
+    names = [instance(run, seed)]
+    if settings["start"] == "pretrained" and not settings["epochs"]:
+        names.append(settings["model"])
+    for name in names:
+        files = [paths.embedding(name, f"{each}.parquet") for each in ("spectrum", "clusters", "probes")]
+        if asked.intersection(files):
+            return {"embedding": files[:1]}
+    return {}
 
 
 def _filters(config: Config, run: str, seed: int, asked: set[str]) -> Files:

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from fourier_addition.files.manifests import write_manifest
 from fourier_addition.pipeline.config import schema
 from fourier_addition.pipeline.figures import KINDS, PAPER
 from fourier_addition.pipeline.report.asked import _words
+from fourier_addition.pipeline.report.claims import _links
 from fourier_addition.pipeline.report.command import main
 from fourier_addition.pipeline.report.intervals import drawing, scale_of, threshold_of
 from fourier_addition.pipeline.report.parts import table
@@ -448,3 +450,18 @@ def test_statements_are_seen_in_figures_of_the_paper_or_in_kinds_of_figures():
 def test_an_interval_in_a_table_is_not_broken_over_lines():
     shown = table(["a", "b"], [["0.5 [0.1, 0.9]", "words [of a cell]"]])
     assert shown.count('<span class="whole">') == 1 and '<span class="whole">[0.1, 0.9]</span>' in shown
+
+
+def test_a_kind_without_a_figure_is_spared_where_another_kind_has_one():
+    def study(*kinds: str) -> SimpleNamespace:
+        figures = [
+            SimpleNamespace(name=f"my-{kind}", words=SimpleNamespace(kind=kind, shown="run"))
+            for kind in kinds
+        ]
+        return SimpleNamespace(figures=figures, tables=[])
+
+    assert "coarse-to-fine is not there" in _links("2b", "run", study())
+    one = _links("2b", "run", study("position-probes"))
+    assert ">my-position-probes</a>" in one and "is not there" not in one
+    both = _links("2b", "run", study("position-probes", "coarse-to-fine"))
+    assert both.index("my-coarse-to-fine") < both.index("my-position-probes")

@@ -102,7 +102,7 @@ STATEMENTS: tuple[Statement, ...] = (
         criterion=above(0, "(R2)"),
         roles=("probed",),
         measure=sum_coarse_before_fine,
-        seen_in=("coarse-to-fine",),
+        seen_in=("coarse-to-fine", "position-probes"),
     ),
     Statement(
         claim="3a",

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fourier_addition.claims.statements import STATEMENTS
+from fourier_addition.pipeline.figures import KINDS
 from fourier_addition.pipeline.report.found import Study, Table
 from fourier_addition.pipeline.report.intervals import drawing
 from fourier_addition.pipeline.report.parts import anchor, data_link, scrolling
@@ -99,7 +100,9 @@ def _links(claim: str, run: str, study: Study) -> str:
         ]
         for name in seen
     }
-    named = list(dict.fromkeys(each for name in seen for each in of_kind[name] or [name]))
+    # Where one kind has no figure of the run, another kind that has one is enough.
+    spared = set(KINDS) if any(of_kind.values()) else set()
+    named = dict.fromkeys(each for name in seen for each in of_kind[name] or [name] if each not in spared)
     tables = [each.name for each in study.tables]
     links = []
     for name in named:

@@ -30,6 +30,7 @@ from fourier_addition.interventions import (
     replace,
     scale,
     turn,
+    turn_along,
 )
 from fourier_addition.models import FAMILIES, Encoded, first_tensor
 from fourier_addition.models.prefixes import beginnings, cut_points, prefix_nodes
@@ -61,11 +62,14 @@ def intervened(bank, n_layers):
     source = np.roll(np.arange(EXAMPLES), 5)
     random = random_planes(low, np.random.default_rng(1))
     turned, stream = turn(low, number_angles(low, 3)), turn(random, number_angles(low, 3))
+    pattern = np.random.default_rng(3).standard_normal(low.rows.T.shape)
+    along = turn_along(low, pattern, number_angles(low, 3))
     swapped = replace(high, source, angles=random_angles(high, np.random.default_rng(2)))
     return [
         Condition("turn-mlp", "turn", "x", "mlp", (0, 1), filter=turned),
         Condition("turn-residual", "turn", "x", "residual", (1,), filter=turned),
         Condition("turn-random", "turn", "x", "residual", (1,), filter=stream),
+        Condition("turn-along", "turn", "x", "residual", (0, 2), filter=along),
         Condition("remove-residual", "x", "x", "residual", (0, 2), filter=bank.removing([2, 3])),
         Condition("scale-both", "x", "x", "both", (1,), filter=scale(low, 2.5)),
         Condition("replace-attention", "x", "x", "attention", (0, 2), filter=replace(low, source)),

@@ -21,6 +21,7 @@ from fourier_addition.interventions import (
     replace_along,
     scale,
     turn,
+    turn_along,
 )
 from fourier_addition.models import first_tensor
 from fourier_addition.numbers import tokenizer_number_space
@@ -51,6 +52,21 @@ class TestCoefficients:
             np.testing.assert_allclose(moved, np.roll(wave, delta, axis=1), atol=1e-9)
         # All these periods divide 10.
         np.testing.assert_allclose(turned, STATES, atol=1e-9)
+
+    def test_a_turn_along_a_pattern_asks_for_the_same_coefficients_by_another_change(self):
+        chosen = planes()
+        angles = random_angles(chosen, np.random.default_rng(4))
+        wanted = turn(chosen, angles)(STATES)
+        # Along M+ the change is the smallest one. Along other directions with M D = 1 M reads the same.
+        inverse = np.linalg.pinv(chosen.rows)
+        np.testing.assert_allclose(turn_along(chosen, inverse, angles)(STATES), wanted, atol=1e-9)
+        unread = np.eye(160) - inverse @ chosen.rows
+        pattern = inverse + 100 * unread @ RNG.standard_normal(inverse.shape)
+        other = turn_along(chosen, pattern, angles)(STATES)
+        np.testing.assert_allclose(other @ chosen.rows.T, wanted @ chosen.rows.T, atol=1e-6)
+        assert np.linalg.norm(other - STATES) > 10 * np.linalg.norm(wanted - STATES)
+        with pytest.raises(UserError, match=r"A pattern of shape \(9, 160\) does not belong to rows"):
+            turn_along(chosen, pattern.T, angles)
 
     @pytest.mark.parametrize("basis", ["orthonormal", "paper"])
     def test_scale_and_replace_ask_for_coefficients_and_get_them(self, basis):

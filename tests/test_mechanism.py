@@ -11,6 +11,7 @@ from fourier_addition.ablation.exchange import (
     run_exchange,
 )
 from fourier_addition.ablation.places import Chosen, drawn_rows, place_name, places
+from fourier_addition.ablation.probe_planes import circles_with_controls
 from fourier_addition.ablation.residues import (
     OUTCOMES,
     moved_by,
@@ -19,6 +20,7 @@ from fourier_addition.ablation.residues import (
     told_apart,
 )
 from fourier_addition.ablation.run import run_conditions
+from fourier_addition.ablation.sources import record_states
 from fourier_addition.ablation.steering import (
     chosen_block,
     dose_response,
@@ -29,9 +31,11 @@ from fourier_addition.ablation.steering import (
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
 from fourier_addition.models import wrap
+from fourier_addition.modules import RESIDUAL
 from fourier_addition.pipeline.config import validated
 from fourier_addition.pipeline.figures import views
 from fourier_addition.plots.interventions import EXCHANGES, plot_dose_response, plot_exchange, plot_steering
+from fourier_addition.tables.cells import steering as steering_cells
 from tiny import number_ids, tiny_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -214,6 +218,40 @@ class TestPlanted:
         assert turned.groupby("delta")["count"].sum().tolist() == [77] * 6
         assert turned[turned["delta"] == 7]["change"].tolist() == [-3]
         assert (turned["of"] == 77).all() and (moved[moved["arm"] == "phases"]["of"] == 154).all()
+
+    def test_circles_that_probes_find_are_turned_and_those_of_shuffled_numbers_are_not(self):
+        view, ids, encoded, answers = planted()
+        chosen = Chosen.of(view.unembedding(ids).numpy(), fourier_basis(NUMBERS, "orthonormal"), SETTINGS)
+        recorded = record_states(view, encoded, [(RESIDUAL, 0), (RESIDUAL, 1)], 16, NUMBERS)
+        circles = circles_with_controls(
+            {block: states.numpy() for (_, block), states in recorded.states.items()},
+            answers,
+            chosen.planes,
+            draws=2,
+            folds=5,
+            penalties=[1e-6, 1e-3, 1.0],
+            seed=0,
+        )
+        assert list(circles) == [0, 1] and len(circles[0]) == 3
+        # The pattern is how the planted states move: the probe reads it as 1, and nothing else.
+        own = circles[0][0]
+        np.testing.assert_allclose(own.planes.rows @ own.pattern, np.eye(9), atol=0.05)
+        given = {"deltas": [1, 3, 7], "layers": 12, "draws": 1, "phase_draws": 1, "seed": 0}
+        conditions = steering_conditions(chosen, 3, **given, circles=circles)
+        assert len({condition.name for condition in conditions}) == len(conditions)
+        outcomes = run_conditions(view, encoded, ids, conditions, answers=answers, batch_size=16)
+        doses = dose_response(outcomes, **COUNTED)
+        rows = doses.set_index(["module", "layers", "arm"]).sort_index()
+        for layer in "01":
+            assert (rows.loc[(RESIDUAL, layer, "probes"), "rest"] > 0.95).all()
+            assert (rows.loc[(RESIDUAL, layer, "shuffled-probes"), "moved"] < 0.2).all()
+        assert (RESIDUAL, "2", "probes") not in rows.index and ("both", "0", "probes") not in rows.index
+
+        # The table has a column of each, with a dash where nothing was probed.
+        found = over_doses(outcomes, doses, n_layers=3, **COUNTED)
+        cells = steering_cells({"doses": (doses,), "places": (found,)}, None)
+        assert cells.headings[-2:] == ["Circles of probes", "Of shuffled numbers"]
+        assert [row[-2] for row in cells.rows][:3] == ["100.0%", "100.0%", "-"]
 
     def test_the_last_block_is_not_chosen(self):
         view, ids, encoded, answers = planted()

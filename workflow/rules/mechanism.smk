@@ -27,6 +27,11 @@ rule steer:
         numbers=number_params,
         seed=config["analysis"]["seed"],
         settings=config["interventions"],
+        probes=(
+            {key: config["analysis"][f"probe_{key}"] for key in ("folds", "penalties")}
+            if config["interventions"]["probe_planes"]
+            else None
+        ),
     script:
         "../scripts/steer.py"
 

@@ -14,8 +14,10 @@ if "snakemake" not in globals():
 
 with job(snakemake) as log:
     from fourier_addition.ablation.outcomes import write_outcomes
-    from fourier_addition.ablation.places import Chosen, drawn_rows
+    from fourier_addition.ablation.places import Chosen, drawn_rows, places
+    from fourier_addition.ablation.probe_planes import circles_with_controls
     from fourier_addition.ablation.run import run_conditions
+    from fourier_addition.ablation.sources import record_states
     from fourier_addition.ablation.steering import (
         chosen_block,
         dose_response,
@@ -25,6 +27,7 @@ with job(snakemake) as log:
     )
     from fourier_addition.fourier import fourier_basis
     from fourier_addition.models import load_model
+    from fourier_addition.modules import RESIDUAL
     from fourier_addition.numbers import tokenizer_number_space
 
     # The examples, and the model
@@ -40,7 +43,25 @@ with job(snakemake) as log:
     rows = view.module_unembedding(space.ids, settings["norm"]).cpu().numpy()
     chosen = Chosen.of(rows, fourier_basis(space.size, settings["basis"]), settings)
     given = {name: settings[name] for name in ("deltas", "layers", "draws", "phase_draws")}
-    conditions = steering_conditions(chosen, view.n_layers, **given, seed=seed)
+    circles = None
+    if params.probes:
+        # The circles that probes find after each block, fitted to the training split
+        train = of_split(pd.read_parquet(snakemake.input.dataset), "train")
+        train = train.iloc[drawn_rows(len(train), settings["examples"], seed)]
+        at = [
+            (name, *layers) for name, layers in places(view.n_layers, settings["layers"]) if name == RESIDUAL
+        ]
+        prompts = view.encode(train["prompt"].tolist())
+        recorded = record_states(view, prompts, at, settings["batch_size"], space.size)
+        circles = circles_with_controls(
+            {block: states.float().numpy() for (_, block), states in recorded.states.items()},
+            train["answer"].to_numpy(),
+            chosen.planes,
+            draws=settings["draws"],
+            seed=seed,
+            **params.probes,
+        )
+    conditions = steering_conditions(chosen, view.n_layers, **given, seed=seed, circles=circles)
     log.info("%d conditions x %d examples", len(conditions), len(examples))
     outcomes = run_conditions(
         view,

@@ -10,6 +10,8 @@ stream. An intervention asks for other coefficients and changes x by as little a
     scale     c' = gain c
     replace   c' = M s, the coefficients of another prompt's state s at the same place
 
+`turn_along` makes the change of a turn along other directions than M+, for rows M that are weights of probes.
+
 With M = U S V^T and Q = V this is y = x + Q (K Q^T x + L Q^T s), which is how `Intervention` holds it.
 """
 
@@ -229,6 +231,26 @@ def turn(planes: Planes, angles: Sequence[float] | np.ndarray) -> Intervention:
     """The phases of all components turned; angles: see `turning` and `number_angles`."""
     change = turning(planes, angles) - np.eye(len(planes.rows))
     return Intervention(planes.basis, planes.in_basis(change), numbers=planes.numbers)
+
+
+def turn_along(planes: Planes, pattern: np.ndarray, angles: Sequence[float] | np.ndarray) -> Intervention:
+    """The phases turned by a change along given directions: y = x + D (T - 1) M x.
+
+    planes: M, which reads the coefficients, as the weights of probes do. pattern: D, (d_model, row), along
+    which the states change with each coefficient; where M D = 1, M y = T M x. angles: see `turning`.
+    Raises UserError for a pattern of another shape.
+    """
+    if pattern.shape != planes.rows.T.shape:
+        raise UserError(
+            f"A pattern of shape {pattern.shape} does not belong to rows of shape {planes.rows.shape}."
+        )
+    change = turning(planes, angles) - np.eye(len(planes.rows))
+    # Each direction at the same length, so that none is lost beside longer ones
+    both = np.concatenate([planes.rows, pattern.T])
+    lengths = np.linalg.norm(both, axis=1, keepdims=True)
+    basis = row_space(both / np.where(lengths > 0, lengths, 1), planes.tolerance)[2].T
+    own = (basis.T @ pattern) @ change @ (planes.rows @ basis)
+    return Intervention(basis, own, numbers=planes.numbers)
 
 
 def replace(

@@ -7,7 +7,7 @@ periods that the numbers do not use.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,14 +16,16 @@ import xarray as xr
 
 from fourier_addition.ablation.conditions import Condition
 from fourier_addition.ablation.places import UNTOUCHED, Chosen, draw_rng, place_name, places
+from fourier_addition.ablation.probe_planes import ProbedCircles
 from fourier_addition.ablation.residues import moved_by
 from fourier_addition.errors import UserError
 from fourier_addition.intervals import bootstrap_interval, wilson_interval
 from fourier_addition.interventions import Intervention, number_angles, random_angles, random_planes, turn
 from fourier_addition.modules import RESIDUAL
 
-ARMS = ("turn", "subspace", "phases", "unused")
-"""The turn itself, and its controls: random planes, random angles, unused periods."""
+ARMS = ("turn", "subspace", "phases", "unused", "probes", "shuffled-probes")
+"""The turn itself, and its controls: random planes, random angles, unused periods. Then the turn of circles
+that probes find, and its control: circles of shuffled numbers."""
 MEASURES = ("moved", "rest", "exact", "unchanged")
 """What is counted under every turn (`residues.moved_by`)."""
 
@@ -37,12 +39,14 @@ def steering_conditions(
     draws: int,
     phase_draws: int,
     seed: int,
+    circles: Mapping[int, Sequence[ProbedCircles]] | None = None,
 ) -> list[Condition]:
     """The model as it is, and every turn and control at every place.
 
     deltas: by how many numbers phases are turned; 0 is the model as it is. layers: see
     `places.places`. draws, phase_draws: random planes beside each turn, and sets of random angles. `kind` is
-    the arm, `value` the turn (NaN for random angles).
+    the arm, `value` the turn (NaN for random angles). circles: block -> the circles that probes find in the
+    residual stream after it, then those of shuffled numbers (`probe_planes.circles_with_controls`).
     Raises UserError where no turn is left.
     """
     if not set(deltas) - {0}:
@@ -70,6 +74,26 @@ def steering_conditions(
             name += f"-{draw:02d}" if draw >= 0 else ""
             band = {"subspace": "random planes", "unused": "unused periods"}.get(arm, "periods")
             conditions.append(Condition(name, arm, band, modules, at, filter=applied, draw=draw, value=value))
+    return conditions + _turns_of_circles(circles or {}, n_layers, sorted({int(d) for d in deltas} - {0}))
+
+
+def _turns_of_circles(
+    circles: Mapping[int, Sequence[ProbedCircles]], n_layers: int, deltas: Sequence[int]
+) -> list[Condition]:
+    """The turns of circles that probes find after blocks, and of those of shuffled numbers."""
+    conditions = []
+    for block, found in circles.items():
+        where = place_name(RESIDUAL, (block,), n_layers)
+        for draw, own in enumerate(found, start=-1):
+            arm = "probes" if draw < 0 else "shuffled-probes"
+            for delta in deltas:
+                name = f"{where}/{arm}-{delta}" + (f"-{draw:02d}" if draw >= 0 else "")
+                applied = own.turned(number_angles(own.planes, delta))
+                conditions.append(
+                    Condition(
+                        name, arm, "periods", RESIDUAL, (block,), filter=applied, draw=draw, value=delta
+                    )
+                )
     return conditions
 
 

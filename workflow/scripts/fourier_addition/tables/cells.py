@@ -103,11 +103,13 @@ def steering(results: Results, names: Names) -> TableCells:
     turned = doses[doses["arm"] == "turn"].set_index(["module", "layers", "delta"])
     shown = [delta for delta in STEPS if delta in set(doses["delta"])]
     over = places.set_index(["module", "layers", "arm"])
+    probed = {"probes": "Circles of probes", "shuffled-probes": "Of shuffled numbers"}
+    probed = {arm: words for arm, words in probed.items() if arm in set(places["arm"])}
     rows = []
     for row in places[places["arm"] == "turn"].to_dict("records"):
         place = row["module"], row["layers"]
         steps = [turned.loc[(*place, delta)] for delta in shown]
-        controls = [(*place, arm) for arm in ("subspace", "phases", "unused")]
+        controls = [(*place, arm) for arm in ("subspace", "phases", "unused", *probed)]
         rows.append(
             [
                 *_where(row),
@@ -117,7 +119,7 @@ def steering(results: Results, names: Names) -> TableCells:
             ]
         )
     headings = ["Turned in", "Layers", *(f"By {delta}" for delta in shown), "By other numbers"]
-    headings += ["Random planes", "Random angles", "Unused periods"]
+    headings += ["Random planes", "Random angles", "Unused periods", *probed.values()]
     return TableCells(doses, headings, rows, text_columns=2)
 
 

@@ -197,6 +197,13 @@ def test_whole_numbers_and_text_are_the_numbers_that_they_write(default):
     assert isinstance(validated(default)["runs"][run]["epochs"], int)
 
 
+@pytest.mark.parametrize(("given", "read"), [(["5", "15.0"], [5, 15]), ("7", 7), ([5, 15], [5, 15])])
+def test_numbers_in_one_of_two_forms_of_a_value_may_be_text(default, given, read):
+    """As `--config` hands them over: a number, or a list of numbers."""
+    default.setdefault("analysis", {})["probe_states"] = given
+    assert validated(default)["analysis"]["probe_states"] == read
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), ".nan", 1e308])
 def test_numbers_that_are_none_are_named(default, value):
     run = next(name for name, run in default["runs"].items() if "epochs" in run)

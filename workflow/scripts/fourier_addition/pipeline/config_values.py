@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fourier_addition.errors import UserError
@@ -24,16 +24,36 @@ def converted(value: Any, rules: Mapping[str, Any], where: str = "") -> Any:
     where: the value's key, for sentences. Raises UserError for a number that is not finite.
     """
     if isinstance(value, Mapping):
-        properties, extra = rules.get("properties", {}), rules.get("additionalProperties")
-        other = extra if isinstance(extra, Mapping) else {}
         return {
-            key: converted(item, properties.get(key, other), f"{where}.{key}" if where else str(key))
+            key: converted(item, _rules_of_key(rules, key), f"{where}.{key}" if where else str(key))
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
-        items = rules.get("items", {})
+        items = _either([each["items"] for each in _alternatives(rules) if "items" in each])
         return [converted(item, items, f"{where}[{place}]") for place, item in enumerate(value)]
     return _scalar(value, rules, where)
+
+
+def _alternatives(rules: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The rules themselves, and each of those that they leave the choice of."""
+    yield rules
+    for inner in (*rules.get("anyOf", ()), *rules.get("oneOf", ())):
+        yield from _alternatives(inner)
+
+
+def _either(found: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Rules that allow what any of several allow; without any, everything is allowed."""
+    return found[0] if len(found) == 1 else {"anyOf": found}
+
+
+def _rules_of_key(rules: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The rules of an entry of a mapping: those of its key, or else those of every other key."""
+    found = []
+    for each in _alternatives(rules):
+        inner = each.get("properties", {}).get(key, each.get("additionalProperties"))
+        if isinstance(inner, Mapping):
+            found.append(inner)
+    return _either(found)
 
 
 def _scalar(value: Any, rules: Mapping[str, Any], where: str) -> Any:

@@ -204,6 +204,20 @@ def test_numbers_in_one_of_two_forms_of_a_value_may_be_text(default, given, read
     assert validated(default)["analysis"]["probe_states"] == read
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({"periods": ["2", "2.5"]}, {"periods": [2, 2.5]}),
+        ({"range": ["1", 9]}, {"range": [1, 9]}),
+        ({"complement": {"components": ["2"]}}, {"complement": {"components": [2]}}),
+        ({"complement": "low"}, {"complement": "low"}),
+    ],
+)
+def test_numbers_of_bands_may_be_text(default, given, read):
+    default.setdefault("ablations", {})["bands"] = [given]
+    assert validated(default)["ablations"]["bands"] == [read]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), ".nan", 1e308])
 def test_numbers_that_are_none_are_named(default, value):
     run = next(name for name, run in default["runs"].items() if "epochs" in run)

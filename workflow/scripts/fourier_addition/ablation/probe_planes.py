@@ -15,6 +15,7 @@ import numpy as np
 
 from fourier_addition.ablation.places import draw_rng
 from fourier_addition.analysis.folds import number_folds
+from fourier_addition.analysis.fourier_probes import ridge_weights
 from fourier_addition.interventions import Intervention, Planes, turn_along
 
 
@@ -51,14 +52,7 @@ def probe_weights(states: np.ndarray, targets: np.ndarray, penalty: float) -> np
     length. Without an intercept, what all states share is read as 0 and is not turned.
     """
     scaled = penalty * max(float((states**2).sum(axis=1).mean()), np.finfo(np.float64).tiny)
-    weights: np.ndarray
-    if len(states) <= states.shape[1]:
-        inner = states @ states.T + scaled * np.eye(len(states))
-        weights = states.T @ np.linalg.solve(inner, targets)
-    else:
-        inner = states.T @ states + scaled * np.eye(states.shape[1])
-        weights = np.linalg.solve(inner, states.T @ targets)
-    return weights
+    return ridge_weights(states, targets, scaled)
 
 
 def probed_circles(

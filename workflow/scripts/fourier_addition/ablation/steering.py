@@ -49,12 +49,13 @@ def steering_conditions(
     residual stream after it, then those of shuffled numbers (`probe_planes.circles_with_controls`).
     Raises UserError where no turn is left.
     """
-    if not set(deltas) - {0}:
+    turns = sorted({int(delta) for delta in deltas} - {0})
+    if not turns:
         raise UserError("Steering needs a turn by another number than 0.")
 
     # Every turn, made once for all places
     turned: list[tuple[str, float, int, Intervention]] = []
-    for delta in sorted({int(delta) for delta in deltas} - {0}):
+    for delta in turns:
         turned.append(("turn", delta, -1, turn(chosen.planes, number_angles(chosen.planes, delta))))
         for draw in range(draws):
             random = random_planes(chosen.planes, draw_rng(seed, "subspace", draw))
@@ -74,7 +75,7 @@ def steering_conditions(
             name += f"-{draw:02d}" if draw >= 0 else ""
             band = {"subspace": "random planes", "unused": "unused periods"}.get(arm, "periods")
             conditions.append(Condition(name, arm, band, modules, at, filter=applied, draw=draw, value=value))
-    return conditions + _turns_of_circles(circles or {}, n_layers, sorted({int(d) for d in deltas} - {0}))
+    return conditions + _turns_of_circles(circles or {}, n_layers, turns)
 
 
 def _turns_of_circles(

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from fourier_addition.analysis.folds import feature_scales, number_folds
-from fourier_addition.analysis.fourier_probes import circle
+from fourier_addition.analysis.fourier_probes import circle, ridge_weights
 from fourier_addition.analysis.position_probes import probed_examples, targets_at
 
 COLUMNS = ("position", "target", "period", "state", "module", "layer", "part", "slope")
@@ -29,10 +29,7 @@ def probe_directions(
     """
     mean, scales = feature_scales(vectors, scaling)
     x, y = (vectors - mean) / scales, targets - targets.mean(axis=0)
-    if len(x) <= x.shape[1]:
-        weights = x.T @ np.linalg.solve(x @ x.T + penalty * np.eye(len(x)), y)
-    else:
-        weights = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
+    weights = ridge_weights(x, y, penalty)
     directions: np.ndarray = weights / np.broadcast_to(scales, len(weights))[:, None]
     return directions
 

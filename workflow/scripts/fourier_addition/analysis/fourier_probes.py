@@ -80,6 +80,21 @@ def ridge_predictions(
     return predicted.reshape(len(weights), len(z), -1)
 
 
+def ridge_weights(vectors: np.ndarray, targets: np.ndarray, penalty: float) -> np.ndarray:
+    """Ridge regression of vectors as they are, without an intercept: (feature, target).
+
+    vectors: (example, feature). targets: (example, target). penalty: on the squared weights, not scaled. The
+    smaller of the two systems is solved, that over examples or that over features.
+    """
+    weights: np.ndarray
+    if len(vectors) <= vectors.shape[1]:
+        weights = vectors.T @ np.linalg.solve(vectors @ vectors.T + penalty * np.eye(len(vectors)), targets)
+    else:
+        inner = vectors.T @ vectors + penalty * np.eye(vectors.shape[1])
+        weights = np.linalg.solve(inner, vectors.T @ targets)
+    return weights
+
+
 def fitting_periods(numbers: np.ndarray, periods: Sequence[float]) -> list[float]:
     """The periods that numbers can tell apart: those up to twice the span of the numbers."""
     span = int(np.max(numbers)) - int(np.min(numbers)) + 1

@@ -75,16 +75,11 @@ def _scalar(value: Any, rules: Mapping[str, Any], where: str) -> Any:
 
 def _kinds(rules: Mapping[str, Any]) -> set[str]:
     """Types that the rules allow, those of alternatives included."""
-    own = rules.get("type", [])
-    kinds = {own} if isinstance(own, str) else set(own)
-    for inner in (*rules.get("anyOf", ()), *rules.get("oneOf", ())):
-        kinds |= _kinds(inner)
-    return kinds
+    types = [each.get("type", []) for each in _alternatives(rules)]
+    return {kind for own in types for kind in ([own] if isinstance(own, str) else own)}
 
 
 def _words(rules: Mapping[str, Any]) -> set[str]:
     """Words that the rules allow as they stand."""
-    words = {word for word in (*rules.get("enum", ()), rules.get("const")) if isinstance(word, str)}
-    for inner in (*rules.get("anyOf", ()), *rules.get("oneOf", ())):
-        words |= _words(inner)
-    return words
+    allowed = [(*each.get("enum", ()), each.get("const")) for each in _alternatives(rules)]
+    return {word for words in allowed for word in words if isinstance(word, str)}

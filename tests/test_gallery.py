@@ -45,6 +45,21 @@ def test_a_gallery_has_small_pictures_data_and_tables(results, tmp_path):
     assert "| mini\\|a | 99.6% |" in page and "(accuracy.csv)" in page
 
 
+def test_a_figure_and_a_table_of_one_name_have_their_own_data(results, tmp_path):
+    (results / "tables/figure-3.csv").write_text("row,count\n1,4\n")
+    (results / "tables/figure-3.md").write_text("| Row | Count |\n| ---: | ---: |\n| 1 | 4 |\n")
+    configuration = str(ROOT / "config/config.yaml")
+    assert main([str(results), "--configfile", configuration, "--output", f"{tmp_path}/out"]) == 0
+    page = (tmp_path / "out/index.md").read_text()
+    for name, start in (
+        ("figure-3.csv", "period,"),
+        ("figure-3-table.csv", "row,"),
+        ("accuracy.csv", "run,"),
+    ):
+        assert (tmp_path / "out" / name).read_text().startswith(start)
+        assert page.count(f"]({name})") == 1
+
+
 def test_pictures_are_made_smaller_alike_and_thin_lines_keep_their_colours(results, tmp_path):
     narrow = Image.new("RGB", (670, 600), "white")
     for place, colour in enumerate(((1, 115, 178), (2, 158, 115), (222, 143, 5))):

@@ -39,9 +39,9 @@ def write_gallery(study: Study, output: str | Path) -> None:
         scale = _scale(study.figures)
         for figure in study.figures:
             _picture(figure, folder, scale)
-            _copy(figure.files, ".csv", folder)
+            _copy(figure.files, folder / f"{figure.name}.csv")
         for table in study.tables:
-            _copy(table.files, ".csv", folder)
+            _copy(table.files, folder / _data_of(table, study))
         (folder / "index.md").write_text("\n".join(_page(study, folder)) + "\n")
 
 
@@ -62,10 +62,17 @@ def _picture(figure: Figure, folder: Path, scale: float) -> None:
         few_colours(small).save(folder / f"{figure.name}.png", optimize=True)
 
 
-def _copy(files: Iterable[Path], suffix: str, folder: Path) -> None:
+def _copy(files: Iterable[Path], target: Path) -> None:
+    """Copy the one of the files that has the target's suffix, where it is not too large."""
     for file in files:
-        if file.suffix == suffix and file.stat().st_size <= LARGEST_CSV:
-            shutil.copyfile(file, folder / file.name)
+        if file.suffix == target.suffix and file.stat().st_size <= LARGEST_CSV:
+            shutil.copyfile(file, target)
+
+
+def _data_of(table: Table, study: Study) -> str:
+    """Name of a table's CSV file, another than that of a figure of the same name."""
+    shared = table.name in {figure.name for figure in study.figures}
+    return f"{table.name}-table.csv" if shared else f"{table.name}.csv"
 
 
 def _page(study: Study, folder: Path) -> Iterable[str]:
@@ -76,7 +83,7 @@ def _page(study: Study, folder: Path) -> Iterable[str]:
     for figure in study.figures:
         yield from _of_figure(figure, folder)
     for table in study.tables:
-        yield from _of_table(table, folder)
+        yield from _of_table(table, _data_of(table, study), folder)
 
 
 def _of_figure(figure: Figure, folder: Path) -> Iterable[str]:
@@ -92,11 +99,11 @@ def _of_figure(figure: Figure, folder: Path) -> Iterable[str]:
         yield f"[Data: {csv}]({csv})"
 
 
-def _of_table(table: Table, folder: Path) -> Iterable[str]:
+def _of_table(table: Table, data: str, folder: Path) -> Iterable[str]:
     yield from ("", f"## {table.name}: {table.words.title}" if table.words.title else f"## {table.name}", "")
     yield from (_row(cells) for cells in (table.headings, ["---"] * len(table.headings), *table.rows))
-    if (folder / f"{table.name}.csv").exists():
-        yield from ("", f"[Data: {table.name}.csv]({table.name}.csv)")
+    if (folder / data).exists():
+        yield from ("", f"[Data: {data}]({data})")
 
 
 def _row(cells: Sequence[str]) -> str:

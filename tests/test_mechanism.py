@@ -30,6 +30,7 @@ from fourier_addition.ablation.steering import (
 )
 from fourier_addition.errors import UserError
 from fourier_addition.fourier import fourier_basis
+from fourier_addition.interventions import number_angles, turning
 from fourier_addition.models import wrap
 from fourier_addition.modules import RESIDUAL
 from fourier_addition.pipeline.config import validated
@@ -236,6 +237,13 @@ class TestPlanted:
         # The pattern is how the planted states move: the probe reads it as 1, and nothing else.
         own = circles[0][0]
         np.testing.assert_allclose(own.planes.rows @ own.pattern, np.eye(9), atol=0.05)
+        # The smallest change is read as just that turn too, and is smaller.
+        states = recorded.states[RESIDUAL, 0].numpy().astype(float)
+        angles = number_angles(own.planes, 3)
+        least, along = own.turned_least(angles)(states), own.turned(angles)(states)
+        wanted = states @ own.planes.rows.T @ turning(own.planes, angles).T
+        np.testing.assert_allclose(least @ own.planes.rows.T, wanted, atol=1e-6)
+        assert np.linalg.norm(least - states) < np.linalg.norm(along - states)
         given = {"deltas": [1, 3, 7], "layers": 12, "draws": 1, "phase_draws": 1, "seed": 0}
         conditions = steering_conditions(chosen, 3, **given, circles=circles)
         assert len({condition.name for condition in conditions}) == len(conditions)
@@ -250,8 +258,12 @@ class TestPlanted:
         # The table has a column of each, with a dash where nothing was probed.
         found = over_doses(outcomes, doses, n_layers=3, **COUNTED)
         cells = steering_cells({"doses": (doses,), "places": (found,)}, None)
-        assert cells.headings[-2:] == ["Circles of probes", "Of shuffled numbers"]
-        assert [row[-2] for row in cells.rows][:3] == ["100.0%", "100.0%", "-"]
+        assert cells.headings[-3:] == [
+            "Circles of probes",
+            "By the smallest change",
+            "Of shuffled numbers",
+        ]
+        assert [row[-3] for row in cells.rows][:3] == ["100.0%", "100.0%", "-"]
 
     def test_the_last_block_is_not_chosen(self):
         view, ids, encoded, answers = planted()

@@ -16,7 +16,7 @@ import numpy as np
 from fourier_addition.ablation.places import draw_rng
 from fourier_addition.analysis.folds import number_folds
 from fourier_addition.analysis.fourier_probes import ridge_weights
-from fourier_addition.interventions import Intervention, Planes, turn_along
+from fourier_addition.interventions import Intervention, Planes, turn, turn_along
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,12 @@ class ProbedCircles:
     pattern: np.ndarray
 
     def turned(self, angles: np.ndarray) -> Intervention:
-        """The phases of all circles turned; angles: see `interventions.turning`."""
+        """The phases of all circles turned along the pattern; angles: see `interventions.turning`."""
         return turn_along(self.planes, self.pattern, angles)
+
+    def turned_least(self, angles: np.ndarray) -> Intervention:
+        """The phases turned by the smallest change that the probes read, M+ (T - 1) M x."""
+        return turn(self.planes, angles)
 
 
 def plane_targets(planes: Planes, numbers: np.ndarray) -> np.ndarray:

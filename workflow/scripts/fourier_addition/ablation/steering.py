@@ -23,9 +23,10 @@ from fourier_addition.intervals import bootstrap_interval, wilson_interval
 from fourier_addition.interventions import Intervention, number_angles, random_angles, random_planes, turn
 from fourier_addition.modules import RESIDUAL
 
-ARMS = ("turn", "subspace", "phases", "unused", "probes", "shuffled-probes")
+ARMS = ("turn", "subspace", "phases", "unused", "probes", "least-probes", "shuffled-probes")
 """The turn itself, and its controls: random planes, random angles, unused periods. Then the turn of circles
-that probes find, and its control: circles of shuffled numbers."""
+that probes find, the smallest change that these probes read as that turn, and their control: circles of
+shuffled numbers."""
 MEASURES = ("moved", "rest", "exact", "unchanged")
 """What is counted under every turn (`residues.moved_by`)."""
 
@@ -85,11 +86,12 @@ def _turns_of_circles(
     conditions = []
     for block, found in circles.items():
         where = place_name(RESIDUAL, (block,), n_layers)
-        for draw, own in enumerate(found, start=-1):
-            arm = "probes" if draw < 0 else "shuffled-probes"
+        arms = [("probes", -1, found[0].turned), ("least-probes", -1, found[0].turned_least)]
+        arms += [("shuffled-probes", draw, own.turned) for draw, own in enumerate(found[1:])]
+        for arm, draw, turned in arms:
             for delta in deltas:
                 name = f"{where}/{arm}-{delta}" + (f"-{draw:02d}" if draw >= 0 else "")
-                applied = own.turned(number_angles(own.planes, delta))
+                applied = turned(number_angles(found[0].planes, delta))
                 conditions.append(
                     Condition(
                         name, arm, "periods", RESIDUAL, (block,), filter=applied, draw=draw, value=delta

@@ -159,7 +159,7 @@ def intervention_counts(config: Mapping[str, Any], layers: int) -> dict[str, int
     # A turn and its unused periods, the random planes of every turn, and random angles once for all turns
     steered = deltas * (2 + draws) + phases
     exchanged = len(BANDS) * (1 + draws + phases) + 1
-    # Probed circles and those of shuffled numbers, in the residual stream alone
+    # Probed circles, turned in two ways, and those of shuffled numbers, in the residual stream alone
     blocks = min(layers, settings["layers"]) if settings["probe_planes"] else 0
-    circles = blocks * deltas * (1 + draws)
+    circles = blocks * deltas * (2 + draws)
     return {"steer": 1 + tried * steered + circles, "exchange": 1 + tried * exchanged}

@@ -137,14 +137,19 @@ def serve(address: str, job: str) -> None:
 @cache
 def server() -> str:
     """Address of the serving process of this test process, which starts at the first call."""
+    from fourier_addition.pipeline.processor import choose_instructions, has_avx2
+
     folder = Path(tempfile.mkdtemp(prefix="warm-", dir="/tmp"))
     address, job = folder / "socket", folder / "python"
+    # What a study would ask of the libraries must be asked before they are imported.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    choose_instructions(environment, available=has_avx2())
     write_client(job, "script", str(address))
     process = subprocess.Popen(
         [sys.executable, __file__, str(address), str(job)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=environment,
         cwd=folder,
         text=True,
     )

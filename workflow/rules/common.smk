@@ -1,5 +1,6 @@
 # Configuration check and helpers that every rule file uses.
 import gc
+import os
 import re
 import sys
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from fourier_addition.pipeline.claim_inputs import (
     claim_runs,
 )
 from fourier_addition.pipeline.config import validated
+from fourier_addition.pipeline.processor import choose_instructions, has_avx2
 from fourier_addition.pipeline.names import (
     digit_ranges,
     instance,
@@ -76,6 +78,10 @@ def in_one_sentence():
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
+
+# Every job inherits this environment, also one that is submitted: it reads this file itself.
+with in_one_sentence():
+    choose_instructions(os.environ, available=has_avx2())
 
 # The default configuration, in this folder or, where Snakemake was started elsewhere, beside the Snakefile.
 DEFAULT = Path("config/config.yaml")

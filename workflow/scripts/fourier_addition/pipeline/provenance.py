@@ -10,10 +10,11 @@ from typing import Any
 
 from fourier_addition.files.manifests import package_versions, read_json, read_manifest, sha256_file
 from fourier_addition.files.whole import write_json
+from fourier_addition.pipeline.processor import instructions
 
 
 def provenance(snakemake: Any, *, device: str = "cpu", **more: Any) -> dict[str, Any]:
-    """Rule, wildcards, parameters (configuration, seed, code digest), inputs and device of a job.
+    """Rule, wildcards, parameters (configuration, seed, code digest), inputs, device, instructions of a job.
 
     An input that is a manifest is named with the digest of its directory and the weights it came
     from; any other with the SHA-256 of its bytes.
@@ -38,6 +39,7 @@ def provenance(snakemake: Any, *, device: str = "cpu", **more: Any) -> dict[str,
         "params": {name: plain(value) for name, value in snakemake.params.items()},
         "inputs": inputs,
         "device": device,
+        "instructions": instructions(os.environ),
         **more,
     }
 

@@ -255,6 +255,15 @@ class TestPlanted:
             assert (rows.loc[(RESIDUAL, layer, "shuffled-probes"), "moved"] < 0.2).all()
         assert (RESIDUAL, "2", "probes") not in rows.index and ("both", "0", "probes") not in rows.index
 
+        # The figure has a row of panels of them, with the places where something was probed.
+        figure, drawn = plot_steering(doses)
+        arms = drawn.groupby("panel")["arm"].first()
+        assert arms.loc[["e", "f", "g"]].tolist() == ["probes", "least-probes", "shuffled-probes"]
+        image = figure.axes[4].images[0].get_array()
+        assert image.shape == (2, 3) and (image > 95).all()
+        figure, drawn = plot_steering(doses.iloc[:0])
+        assert "not measured" in figure.axes[0].texts[0].get_text() and drawn.empty
+
         # The table has a column of each, with a dash where nothing was probed.
         found = over_doses(outcomes, doses, n_layers=3, **COUNTED)
         cells = steering_cells({"doses": (doses,), "places": (found,)}, None)

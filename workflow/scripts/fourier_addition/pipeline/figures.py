@@ -423,13 +423,14 @@ _KINDS = (
         family="interventions",
         description="how often turned phases move the last digit, at every place and beside controls",
         see=(
-            "the rows in which turns move the last digit; random phases, random planes and unused "
-            "periods stay pale"
+            "the rows in which turns move the last digit; random phases, random planes, unused "
+            "periods and circles of shuffled numbers stay pale"
         ),
         keys=(
             "interventions.deltas",
             "interventions.periods",
             "interventions.unused_periods",
+            "interventions.probe_planes",
             "interventions.layers",
         ),
         measured=("share of answers whose last digit moved by just the turn, for every place and every turn"),

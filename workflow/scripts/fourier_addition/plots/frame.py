@@ -74,18 +74,25 @@ def panels(
     sharex: bool = False,
     sharey: bool = False,
     width_ratios: Sequence[float] | None = None,
+    height_ratios: Sequence[float] | None = None,
     letters: bool = True,
 ) -> tuple[PaperFigure, np.ndarray]:
     """A figure with a grid of axes, panel letters set when there is more than one.
 
-    height: inches of one row. width: inches of the figure; one text column for one column of
-    panels and both for more unless given. Returns the figure and the axes (row, column).
+    height: inches of one row, or of the mean one. width: inches of the figure; one text column for one column
+    of panels and both for more unless given. Returns the figure and the axes (row, column).
     """
     size = (width or (theme.SINGLE_WIDTH if columns == 1 else theme.DOUBLE_WIDTH), height * rows)
     figure = PaperFigure(size)
     figure.layout().set(w_pad=0.04, h_pad=0.04, wspace=0.03, hspace=0.04)
     axes = figure.subplots(
-        rows, columns, sharex=sharex, sharey=sharey, squeeze=False, width_ratios=width_ratios
+        rows,
+        columns,
+        sharex=sharex,
+        sharey=sharey,
+        squeeze=False,
+        width_ratios=width_ratios,
+        height_ratios=height_ratios,
     )
     if letters and axes.size > 1:
         for letter, ax in zip("abcdefghijklmnopqrstuvwxyz", axes.flat, strict=False):

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -19,6 +20,15 @@ MOVES = ("arm", "delta", "change", "count", "of")
 DOSES = ("module", "layers", "arm", "delta", "moved", "moved_low", "moved_high")
 EXCHANGES = ("module", "layers", "band", "arm", "outcome", "share", "low", "high")
 CONTROLS = {"phases": "random phases", "subspace": "random planes", "unused": "unused periods"}
+STEERED = (
+    {"turn": "turned", **CONTROLS},
+    {
+        "probes": "circles of probes",
+        "least-probes": "smallest change",
+        "shuffled-probes": "shuffled numbers",
+    },
+)
+"""Rows of panels of steering: arm -> title."""
 DASHES: dict[str, Sequence[float]] = {"phases": (1, 0), "subspace": (4, 1.5), "unused": (1, 1.2)}
 OUTCOMES = {
     "residue": ("other's last digit, own magnitude", theme.BLUE),
@@ -154,45 +164,66 @@ def place_label(module: str, layers: str) -> str:
     return f"{theme.module_label(module)}, layer{'s' if not layers.isdigit() else ''} {layers}"
 
 
+def _draw_shares(ax: Axes, own: pd.DataFrame, title: str, *, labels: bool) -> AxesImage:
+    """Share of answers that follow, a row for each place and a column for each turn."""
+    places = list(dict.fromkeys(zip(own["module"], own["layers"], strict=True)))
+    deltas = sorted(own["delta"].unique())
+    cells = own.set_index(["module", "layers", "delta"])["moved"]
+    values = 100 * np.array([[cells.get((*place, delta), np.nan) for delta in deltas] for place in places])
+    image = ax.imshow(np.ma.masked_invalid(values), cmap=theme.share_map(), vmin=0, vmax=100, aspect="auto")
+    ax.set_title(title)
+
+    # Turns below, places on the left
+    step = 3 if labels else 5
+    ticks = [place for place, delta in enumerate(deltas) if delta % step == 0]
+    ax.set_xticks(ticks, [f"{deltas[place]:g}".replace("-", "\N{MINUS SIGN}") for place in ticks])
+    ax.set_xlabel("turned by")
+    ax.set_yticks(range(len(places)), [place_label(*place) for place in places])
+    ax.tick_params(labelleft=labels)
+    ax.spines[["top", "right"]].set_visible(True)
+    return image
+
+
 @theme.themed
 def plot_steering(
     doses: pd.DataFrame, *, title: str | None = None, note: str | None = None
 ) -> tuple[Figure, pd.DataFrame]:
     """How often the residue moves by just the turn, place by place, beside the controls' shares.
 
-    doses: `steering.dose_response`. Returns the figure and the drawn table. Raises UserError when a column is
-    missing.
+    doses: `steering.dose_response`. Circles that probes find have a row of panels of their own, where they
+    were turned. Returns the figure and the drawn table. Raises UserError when a column is missing.
     """
     require(doses, DOSES, "the dose response")
-    arms = [arm for arm in ("turn", "phases", "subspace", "unused") if arm in set(doses["arm"])]
-    places = list(dict.fromkeys(zip(doses["module"], doses["layers"], strict=True)))
-    deltas = sorted(doses["delta"].unique())
-    names = {"turn": "turned", **CONTROLS}
-    height = 0.75 + 0.19 * len(places)
+    found = set(doses["arm"])
+    grid = [{arm: text for arm, text in names.items() if arm in found} for names in STEERED]
+    grid = [names for names in grid if names]
+    many = max(map(len, grid), default=1)
+    own = [doses[doses["arm"].isin(names)] for names in grid]
+    heights = [0.75 + 0.19 * len(part[["module", "layers"]].drop_duplicates()) for part in own] or [1.5]
     figure, axes = frame.panels(
-        1, len(arms), height=height, sharey=True, width_ratios=[1.6] + [1] * (len(arms) - 1)
+        len(heights),
+        many,
+        height=float(np.mean(heights)),
+        width_ratios=[1.6] + [1] * (many - 1),
+        height_ratios=heights,
     )
+    if not grid:
+        frame.empty(axes[0, 0], "not measured")
+
+    # A row of panels for the unembedding's planes, and one for circles of probes
     parts, image = [], None
-    for letter, ax, arm in zip("abcd", axes[0], arms, strict=False):
-        own = doses[doses["arm"] == arm]
-        cells = own.set_index(["module", "layers", "delta"])["moved"]
-        values = 100 * np.array(
-            [[cells.get((*place, delta), np.nan) for delta in deltas] for place in places]
-        )
-        image = ax.imshow(
-            np.ma.masked_invalid(values), cmap=theme.share_map(), vmin=0, vmax=100, aspect="auto"
-        )
-        ax.set_title(names[arm])
-        step = 3 if arm == "turn" else 5
-        ticks = [place for place, delta in enumerate(deltas) if delta % step == 0]
-        ax.set_xticks(ticks, [f"{deltas[place]:g}".replace("-", "\N{MINUS SIGN}") for place in ticks])
-        ax.set_xlabel("turned by")
-        ax.spines[["top", "right"]].set_visible(True)
-        parts.append((letter, own[list(DOSES)]))
-    axes[0, 0].set_yticks(range(len(places)), [place_label(*place) for place in places])
+    letters = iter("abcdefgh")
+    for row, names, table in zip(axes, grid, own, strict=False):
+        for ax in row[len(names) :]:
+            ax.set_axis_off()
+            ax.set_title("", loc="left")
+        for ax, (arm, text) in zip(row, names.items(), strict=False):
+            drawn = table[table["arm"] == arm]
+            image = _draw_shares(ax, drawn, text, labels=ax is row[0])
+            parts.append((next(letters), drawn[list(DOSES)]))
     if image is not None:
         bar = figure.colorbar(
-            image, ax=list(axes[0]), label="last digit moved by that (%)", aspect=25, pad=0.02
+            image, ax=axes.ravel().tolist(), label="last digit moved by that (%)", aspect=25, pad=0.02
         )
         bar.outline.set_visible(False)
     frame.finish(figure, title=title, note=note)

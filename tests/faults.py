@@ -165,14 +165,8 @@ class Killer:
             # is later than the first, so that the job which goes on from it is known by its log.
             return any(line > PROGRESS[stage][2] for line in self.progress(stage, logs_of(pid)))
 
-        def arriving() -> bool:
-            with contextlib.suppress(FileNotFoundError):
-                partial = Path(self.environment["HF_HOME"]).rglob("*.resumable.incomplete")
-                return any(file.stat().st_size > 0 for file in partial)
-            return False
-
         if stage == "download" and turn in (1, 3):
-            ready, longest = arriving, 0.2
+            ready, longest = self.has_arrived_in_part, 0.2
         elif stage in PROGRESS and turn in (1, 3):
             ready, longest = saved, 0.2
         elif turn == 2 and stage != "download":  # which writes into a cache, and its folder in no time
@@ -187,6 +181,13 @@ class Killer:
             return bool(due) and time.monotonic() >= due[0]
 
         return now
+
+    def has_arrived_in_part(self) -> bool:
+        """Whether a download has begun and can go on from what is there."""
+        with contextlib.suppress(FileNotFoundError):
+            partial = Path(self.environment["HF_HOME"]).rglob("*.resumable.incomplete")
+            return any(file.stat().st_size > 0 for file in partial)
+        return False
 
     def progress(self, stage: str, logs: Iterable[Path]) -> list[int]:
         """The numbers that logs of a stage report as its progress."""
@@ -227,8 +228,9 @@ class Killer:
         """One Snakemake call, until it ends or is killed (None)."""
         # Once the study is complete, what was missed has to be made again to be killed.
         force = ["--forcerun", *map(rule_of, self.missing())] if self.complete() else []
-        if force and self.killed("download") < self.each:
-            shutil.rmtree(self.environment["HF_HOME"], ignore_errors=True)  # or there is nothing to fetch
+        # There must be something to fetch. What has arrived in part stays: a later job goes on from it.
+        if force and self.killed("download") < self.each and not self.has_arrived_in_part():
+            shutil.rmtree(self.environment["HF_HOME"], ignore_errors=True)
         self.starts += 1
         with log.open("w") as output:
             process = subprocess.Popen(

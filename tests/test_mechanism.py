@@ -261,6 +261,11 @@ class TestPlanted:
         assert arms.loc[["e", "f", "g"]].tolist() == ["probes", "least-probes", "shuffled-probes"]
         image = figure.axes[4].images[0].get_array()
         assert image.shape == (2, 3) and (image > 95).all()
+        # The data name the panels as the figure does, also where a row is not full.
+        figure, drawn = plot_steering(doses[~doses["arm"].isin(["phases", "subspace", "unused"])])
+        named = drawn.groupby("arm")["panel"].first().to_dict()
+        assert named == {"turn": "a", "probes": "d", "least-probes": "e", "shuffled-probes": "f"}
+        assert figure.axes[3].get_title(loc="left") == "(d)" and figure.axes[1].get_title(loc="left") == ""
         figure, drawn = plot_steering(doses.iloc[:0])
         assert "not measured" in figure.axes[0].texts[0].get_text() and drawn.empty
 

@@ -35,10 +35,12 @@ def has_avx2(described: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the processor has AVX2. described: the system's description; False where there is none."""
     if not described.is_file():
         return False
-    for line in described.read_text(errors="replace").splitlines():
-        name, _, flags = line.partition(":")
-        if name.strip() == "flags":
-            return set(flags.split()) >= NEEDED
+    # The first processor's flags, without the lines of all the others
+    with described.open(errors="replace") as lines:
+        for line in lines:
+            name, _, flags = line.partition(":")
+            if name.strip() == "flags":
+                return set(flags.split()) >= NEEDED
     return False
 
 

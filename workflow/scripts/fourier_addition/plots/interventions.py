@@ -164,9 +164,10 @@ def place_label(module: str, layers: str) -> str:
     return f"{theme.module_label(module)}, layer{'s' if not layers.isdigit() else ''} {layers}"
 
 
-def _draw_shares(ax: Axes, own: pd.DataFrame, title: str, *, labels: bool) -> AxesImage:
-    """Share of answers that follow, a row for each place and a column for each turn."""
-    places = list(dict.fromkeys(zip(own["module"], own["layers"], strict=True)))
+def _draw_shares(
+    ax: Axes, own: pd.DataFrame, places: Sequence[tuple[str, str]], title: str, *, labels: bool
+) -> AxesImage:
+    """Share of answers that follow, a row for each place (module, layers) and a column for each turn."""
     deltas = sorted(own["delta"].unique())
     cells = own.set_index(["module", "layers", "delta"])["moved"]
     values = 100 * np.array([[cells.get((*place, delta), np.nan) for delta in deltas] for place in places])
@@ -199,7 +200,8 @@ def plot_steering(
     grid = [names for names in grid if names]
     many = max(map(len, grid), default=1)
     own = [doses[doses["arm"].isin(names)] for names in grid]
-    heights = [0.75 + 0.19 * len(part[["module", "layers"]].drop_duplicates()) for part in own] or [1.5]
+    places = [list(dict.fromkeys(zip(part["module"], part["layers"], strict=True))) for part in own]
+    heights = [0.75 + 0.19 * len(rows) for rows in places] or [1.5]
     figure, axes = frame.panels(
         len(heights),
         many,
@@ -212,15 +214,15 @@ def plot_steering(
 
     # A row of panels for the unembedding's planes, and one for circles of probes
     parts, image = [], None
-    letters = iter("abcdefgh")
-    for row, names, table in zip(axes, grid, own, strict=False):
-        for ax in row[len(names) :]:
+    letters = np.array(list("abcdefgh")[: axes.size]).reshape(axes.shape)
+    for names, table, rows, line, its in zip(grid, own, places, axes, letters, strict=False):
+        for ax in line[len(names) :]:
             ax.set_axis_off()
             ax.set_title("", loc="left")
-        for ax, (arm, text) in zip(row, names.items(), strict=False):
+        for ax, letter, (arm, text) in zip(line, its, names.items(), strict=False):
             drawn = table[table["arm"] == arm]
-            image = _draw_shares(ax, drawn, text, labels=ax is row[0])
-            parts.append((next(letters), drawn[list(DOSES)]))
+            image = _draw_shares(ax, drawn, rows, text, labels=ax is line[0])
+            parts.append((str(letter), drawn[list(DOSES)]))
     if image is not None:
         bar = figure.colorbar(
             image, ax=axes.ravel().tolist(), label="last digit moved by that (%)", aspect=25, pad=0.02

@@ -103,8 +103,11 @@ def steering(results: Results, names: Names) -> TableCells:
     turned = doses[doses["arm"] == "turn"].set_index(["module", "layers", "delta"])
     shown = [delta for delta in STEPS if delta in set(doses["delta"])]
     over = places.set_index(["module", "layers", "arm"])
-    probed = {"probes": "Circles of probes", "least-probes": "By the smallest change"}
-    probed |= {"shuffled-probes": "Of shuffled numbers"}
+    probed = {
+        "probes": "Circles of probes",
+        "least-probes": "By the smallest change",
+        "shuffled-probes": "Of shuffled numbers",
+    }
     probed = {arm: words for arm, words in probed.items() if arm in set(places["arm"])}
     rows = []
     for row in places[places["arm"] == "turn"].to_dict("records"):
